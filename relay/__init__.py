@@ -1,0 +1,23 @@
+"""dkim-relay: an SMTP relay proxy that signs in transit. The map, in the order a message meets it.
+
+    listener/    a client connects; commands in, replies out; DATA to its end
+    flow.py      READ FIRST: accept() = admit → complete, forward() = adapt → sign → transmit
+    core/        the stages and all grammar, pure: octets in, decisions and octets out
+        policy       may this client use this From; which domain signs
+        complete     Date, Message-ID, Received; Bcc and Return-Path out
+        adapt        what this hop cannot carry is settled before the hash
+        dkim/        RFC 6376, a module per section: sign and verify
+    keyring/     which key signs for a domain now
+    dns/         whether its record is published: the gate
+    upstream/    the connection that is open already, and the transaction on it
+    observe/     one event in, one log line out
+
+    service.py   builds all of it once, runs it, drains it
+    config/      what there is to set, and where it comes from
+    cli/         the commands
+    demo/        a DNS server and a smarthost in this process, for `dkim-relay demo`
+
+Imports go down only: cli → service → listener → flow → upstream | keyring | dns → config → core.
+"""
+
+__version__ = "0.1.0"

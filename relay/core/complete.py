@@ -1,0 +1,89 @@
+"""What a submission must have before it is signed. Pure.
+
+RFC 6409 §8 (missing Date and Message-ID, fields that must not leave), RFC 5321 §4.4 (Received).
+Whole fields are added in front or left out; no octet of any other field is touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import IPv6Address, ip_address
+
+from relay.core.address import is_domain
+from relay.core.message import Field, Message, new_field
+
+# Blind recipients must not travel; Return-Path is the last hop's to add (RFC 5321 §4.4).
+REMOVED = frozenset({b"bcc", b"resent-bcc", b"return-path"})
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = (
+    *("Jan", "Feb", "Mar", "Apr", "May", "Jun"),
+    *("Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What the Received field says of how a message came in (RFC 5321 §4.4).
+
+    Attributes:
+        helo: what the client called itself, as octets.
+        client_address: its IP address, or "" to leave client and helo out.
+        hostname: our name.
+        protocol: the word after "with" (RFC 3848): SMTP, ESMTP, UTF8SMTP …
+        queue_id: ours, for this message.
+    """
+
+    helo: bytes
+    client_address: str
+    hostname: str
+    protocol: str
+    queue_id: str
+
+
+def complete(
+    message: Message, *, signing_domain: str, now: float, unique: str, trace: Trace | None
+) -> Message:
+    """The message with everything that it must have, and without what must not leave.
+
+    Args:
+        message: as submitted.
+        signing_domain: the right side of a Message-ID of ours.
+        now: seconds since 1970.
+        unique: the left side of a Message-ID of ours; unique for ever.
+        trace: for the Received field; None leaves it out.
+    """
+    kept = message.without(REMOVED)
+    added: list[Field] = []
+    if trace is not None:
+        added.append(received_field(trace, now))
+    if not kept.has(b"message-id"):
+        added.append(new_field("Message-ID", f"<{unique}@{signing_domain}>"))
+    if not kept.has(b"date"):
+        added.append(new_field("Date", format_date(now)))
+    return kept.prepend(*added) if added else kept
+
+
+def format_date(now: float) -> str:
+    """A date-time in UTC (RFC 5322 §3.3)."""
+    t = datetime.fromtimestamp(int(now), UTC)
+    day = f"{_DAYS[t.weekday()]}, {t.day:02d} {_MONTHS[t.month - 1]} {t.year:04d}"
+    return f"{day} {t.hour:02d}:{t.minute:02d}:{t.second:02d} +0000"
+
+
+def received_field(trace: Trace, now: float) -> Field:
+    """The Received field of this hop (RFC 5321 §4.4, RFC 3848)."""
+    client = b""
+    if trace.client_address:
+        literal = _address_literal(trace.client_address)
+        # Only a name by grammar may stand there: a client can say anything in EHLO.
+        named = trace.helo.isascii() and is_domain(trace.helo)
+        client = b"from " + (trace.helo if named else literal) + b" (" + literal + b")\r\n\t"
+    rest = f"by {trace.hostname} with {trace.protocol} id {trace.queue_id};\r\n\t{format_date(now)}"
+    return new_field("Received", client + rest.encode("ascii"))
+
+
+def _address_literal(address: str) -> bytes:
+    ip = ip_address(address)
+    text = f"[IPv6:{ip}]" if isinstance(ip, IPv6Address) else f"[{ip}]"
+    return text.encode("ascii")

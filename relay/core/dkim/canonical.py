@@ -1,0 +1,180 @@
+"""Canonicalization, in linear time and fed in blocks. Pure. RFC 6376 §3.4.
+
+Input has CRLF line ends only. White space means SP and HTAB and nothing else (§2.8): VT and
+FF are ordinary octets, whatever regular expressions and `split` take for white space.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+from relay.core.message import Field
+
+_BLANKS = re.compile(rb"  +")
+_CR, _BLANK = 0x0D, 0x20
+
+
+class Canonicalization(StrEnum):
+    """A c= value for header or body."""
+
+    SIMPLE = "simple"
+    RELAXED = "relaxed"
+
+
+def relaxed_field(field: Field) -> bytes:
+    """One field in relaxed form with its CRLF (§3.4.2)."""
+    value = field.value.replace(b"\r\n", b"")
+    if b"\t" in value:
+        value = value.replace(b"\t", b" ")
+    if b"  " in value:
+        value = _BLANKS.sub(b" ", value)
+    return b"%b:%b\r\n" % (field.key, value.strip(b" "))
+
+
+def header_form(field: Field, method: Canonicalization) -> bytes:
+    """One field in the form of `method`, with its CRLF (§3.4.1, §3.4.2)."""
+    return field.octets if method is Canonicalization.SIMPLE else relaxed_field(field)
+
+
+def select_fields(fields: Sequence[Field], names: Iterable[bytes]) -> list[Field]:
+    """The fields that h= names: for each name the lowest one not yet taken (§5.4.2).
+
+    Args:
+        fields: the header section from the top.
+        names: h= in lower case; a name may repeat or be absent, then it selects nothing.
+    """
+    by_name: dict[bytes, list[Field]] = {}
+    for f in fields:
+        by_name.setdefault(f.key, []).append(f)
+    return [stack.pop() for name in names if (stack := by_name.get(name))]
+
+
+class _Sha256(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+    def digest(self) -> bytes: ...
+
+
+class _LimitedSha256:
+    """SHA-256 of the first `limit` octets: l= when verifying (§3.5, §3.7)."""
+
+    def __init__(self, limit_octets: int) -> None:
+        self._hash = hashlib.sha256()
+        self._left = limit_octets
+
+    def update(self, data: bytes, /) -> None:
+        self._hash.update(data[: self._left])
+        self._left -= min(self._left, len(data))
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
+
+
+class BodyHash:
+    """SHA-256 of a canonical body, for blocks split anywhere (§3.4.3, §3.4.4).
+
+    Held back between blocks: how many line ends may yet turn out to be the end of the body,
+    and at most one blank and one CR whose meaning depends on what follows.
+    """
+
+    __slots__ = ("_hash", "_held", "_is_relaxed", "_line_ends", "_seen")
+
+    def __init__(
+        self,
+        method: Canonicalization = Canonicalization.RELAXED,
+        *,
+        limit_octets: int | None = None,
+    ) -> None:
+        """Start a body.
+
+        Args:
+            method: the canonicalization of the body.
+            limit_octets: l=: only so many canonical octets are hashed (§3.5); verifying only.
+        """
+        self._hash: _Sha256 = (
+            hashlib.sha256() if limit_octets is None else _LimitedSha256(limit_octets)
+        )
+        self._is_relaxed = method is Canonicalization.RELAXED
+        self._held = b""
+        self._line_ends = 0
+        self._seen = False  # whether a line that is not empty was hashed
+
+    def feed(self, block: bytes) -> None:
+        """Take the next octets of the body."""
+        if self._held:
+            block = self._held + block
+        if self._is_relaxed:
+            block = _squeeze(block)
+        text = block.rstrip(b" \r\n" if self._is_relaxed else b"\r\n")
+        line_ends, self._held = _read_tail(block, len(text))
+        content = len(block) - 2 * line_ends - len(self._held)
+        if content:
+            if self._line_ends:
+                self._hash.update(b"\r\n" * self._line_ends)
+            self._hash.update(text if len(text) == content else block[:content])
+            self._seen = True
+            self._line_ends = line_ends
+        else:
+            self._line_ends += line_ends
+
+    def digest(self) -> bytes:
+        """The digest; feeding ends with this.
+
+        Relaxed: blanks at the end of the last line do not count, and an empty body stays
+        empty. Simple: an empty body is one CRLF.
+        """
+        held = self._held.rstrip(b" ") if self._is_relaxed else self._held
+        if held:  # a bare CR at the very end is content
+            self._hash.update(b"\r\n" * self._line_ends + held)
+            self._seen = True
+        if self._seen or not self._is_relaxed:
+            self._hash.update(b"\r\n")
+        return self._hash.digest()
+
+
+def _squeeze(block: bytes) -> bytes:
+    """Runs of white space become one blank, and none before a line end (§3.4.4 a)."""
+    if b"\t" in block:
+        block = block.replace(b"\t", b" ")
+    if b" " in block:
+        if b"  " in block:
+            block = _BLANKS.sub(b" ", block)
+        if b" \r" in block:
+            block = block.replace(b" \r\n", b"\r\n")
+    return block
+
+
+def _read_tail(block: bytes, start: int) -> tuple[int, bytes]:
+    """How many line ends `block` ends in, and what behind them must wait for more octets.
+
+    From `start` on there are only blanks, CR and LF. What must wait is a blank, a CR, or both.
+    """
+    end = len(block)
+    if end > start and block[end - 1] == _CR:
+        end -= 1
+    if end > start and block[end - 1] == _BLANK:
+        end -= 1
+    held = block[end:]
+    line_ends = block.count(b"\r\n", start, end)
+    if 2 * line_ends != end - start:  # a bare CR or LF among them is content
+        line_ends = 0
+        while end - start >= 2 and block[end - 2 : end] == b"\r\n":
+            end -= 2
+            line_ends += 1
+    return line_ends, held
+
+
+def hash_body(
+    body: Iterable[bytes],
+    method: Canonicalization = Canonicalization.RELAXED,
+    *,
+    limit_octets: int | None = None,
+) -> bytes:
+    """The SHA-256 of a whole body, given in blocks (§3.7)."""
+    hasher = BodyHash(method, limit_octets=limit_octets)
+    for block in body:
+        hasher.feed(block)
+    return hasher.digest()

@@ -1,0 +1,317 @@
+"""A message as octets: ordered header fields, a body, and the one split between them. Pure.
+
+RFC 5322 §2.1-2.2 and §3.6. The same split is used for signing and for sending, and the only
+edits are whole fields prepended or left out: nothing is ever serialised again.
+Deviation: a blank before the colon (§4.5.1) is refused, because verifiers disagree on it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from relay.core.errors import SyntaxFault
+
+MAX_LINE_OCTETS = 998  # RFC 5322 §2.1.1, CRLF excluded
+_BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+_FIELD_NAME = re.compile(rb"[!-9;-~]+")  # RFC 5322 §3.6.8 ftext
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One header field.
+
+    Attributes:
+        key: the name in lower case.
+        octets: the whole field as it stands, folded, with its last CRLF.
+    """
+
+    key: bytes
+    octets: bytes
+
+    @property
+    def value(self) -> bytes:
+        """What follows the colon, as it stands, with its last CRLF."""
+        return self.octets[len(self.key) + 1 :]
+
+
+def new_field(name: str, value: str | bytes) -> Field:
+    """A field of our own making; `value` without line ends, or already folded by the caller."""
+    octets = value if isinstance(value, bytes) else value.encode("utf-8")
+    return Field(name.lower().encode("ascii"), name.encode("ascii") + b": " + octets + b"\r\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What was seen while the octets arrived.
+
+    Attributes:
+        eight_bit_body: the body has octets above 0x7F (RFC 6152).
+        long_body_line: a line of the body is over 998 octets.
+    """
+
+    eight_bit_body: bool = False
+    long_body_line: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Header section and body (RFC 5322 §2.1).
+
+    Attributes:
+        fields: the header fields in their order.
+        body: the octets after the blank line, CRLF only, no dot-stuffing, in blocks; the
+            last block ends in CRLF.
+        traits: what the body needs of the next hop.
+    """
+
+    fields: tuple[Field, ...]
+    body: tuple[bytes, ...] = ()
+    traits: Traits = field(default_factory=Traits)
+
+    @property
+    def header(self) -> bytes:
+        """The header section with its last CRLF, without the blank line."""
+        return b"".join([f.octets for f in self.fields])
+
+    @property
+    def size_octets(self) -> int:
+        """The whole message, blank line included."""
+        return sum(len(f.octets) for f in self.fields) + 2 + sum(map(len, self.body))
+
+    def octets(self) -> bytes:
+        """The whole message in one piece; costs a copy, so not for the path of a message."""
+        return b"".join((self.header, b"\r\n", *self.body))
+
+    def named(self, key: bytes) -> Iterator[Field]:
+        """The fields of one lower-case name, from the top."""
+        return (f for f in self.fields if f.key == key)
+
+    def has(self, key: bytes) -> bool:
+        """Whether a field of this lower-case name is there."""
+        return any(f.key == key for f in self.fields)
+
+    def prepend(self, *fields: Field) -> Message:
+        """The message with fields in front; everything else is the same memory."""
+        return replace(self, fields=fields + self.fields)
+
+    def without(self, keys: frozenset[bytes]) -> Message:
+        """The message without the fields of these lower-case names."""
+        if not any(f.key in keys for f in self.fields):
+            return self
+        return replace(self, fields=tuple(f for f in self.fields if f.key not in keys))
+
+
+def parse_header(section: bytes, *, max_fields: int) -> tuple[Field, ...]:
+    """Read a header section (RFC 5322 §2.2), in linear time.
+
+    Args:
+        section: whole lines, CRLF only, without the blank line that ends the section.
+        max_fields: more fields than this are refused.
+
+    Raises:
+        SyntaxFault: a line that is no field, a first line that is folded, a name outside
+            ftext or with a blank before its colon, or too many fields.
+    """
+    if not section:
+        return ()
+    if section[:1] in (b" ", b"\t"):
+        raise SyntaxFault("The first header line is a continuation")
+    lines = section.split(b"\r\n")
+    starts = [i for i, line in enumerate(lines) if line[:1] not in (b" ", b"\t")]
+    if len(starts) - 1 > max_fields:
+        raise SyntaxFault("Too many header fields")
+    fields = []
+    for start, end in pairwise(starts):
+        name, colon, _ = lines[start].partition(b":")
+        if not colon:
+            raise SyntaxFault("A header line has no colon")
+        if _FIELD_NAME.fullmatch(name) is None:
+            raise SyntaxFault("A header field name is not valid")
+        if end == start + 1:
+            fields.append(Field(name.lower(), lines[start] + b"\r\n"))
+        else:
+            fields.append(Field(name.lower(), b"\r\n".join(lines[start:end]) + b"\r\n"))
+    return tuple(fields)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """How much of a message is read, and how its line ends are treated.
+
+    Attributes:
+        max_message_octets: the whole message; 0 for no limit.
+        max_header_octets: the header section.
+        max_header_fields: fields in it.
+        normalize_newlines: turn a bare CR or LF into CRLF instead of refusing it.
+    """
+
+    max_message_octets: int = 0
+    max_header_octets: int = 256 * 1024
+    max_header_fields: int = 2000
+    normalize_newlines: bool = False
+
+
+class MessageReader:
+    """Builds a message from octets as they arrive, in any split, in linear time.
+
+    Nothing is raised while octets arrive, so that a client can be read to the end of its
+    data; `finish` says the first thing that was wrong. From then on nothing is kept.
+    """
+
+    def __init__(self, limits: ReadLimits, *, body_sink: Callable[[bytes], None]) -> None:
+        """Start a message.
+
+        Args:
+            limits: what is refused.
+            body_sink: gets every block of the body once, in order (the body hash).
+        """
+        self._limits = limits
+        self._sink = body_sink
+        self._fault: tuple[str, str] | None = None
+        self._held = b""  # a CR at the end of a block: its LF may follow
+        self._header = bytearray()
+        self._fields: tuple[Field, ...] | None = None
+        self._body: list[bytes] = []
+        self._open_line = 0  # octets since the last CRLF of the body
+        self._eight_bit = self._long_line = False
+        self.size_octets = 0
+
+    def feed(self, block: bytes) -> None:
+        """Take the next octets, dot-stuffing already removed."""
+        self.size_octets += len(block)
+        if self._fault is not None:
+            return
+        if 0 < self._limits.max_message_octets < self.size_octets:
+            self._refuse("5.3.4", "Message is over the size limit")
+            return
+        if self._held:
+            block, self._held = self._held + block, b""
+        if block.endswith(b"\r"):
+            block, self._held = block[:-1], b"\r"
+        self._take(block)
+
+    def finish(self) -> Message:
+        """The message, complete.
+
+        Raises:
+            MessageFault: the first thing that was wrong, as an enhanced code and a text.
+        """
+        if self._held:
+            block, self._held = self._held, b""
+            self._take(block)
+        if self._fields is None:  # no blank line: the whole is header section
+            if self._header and not self._header.endswith(b"\r\n"):
+                self._header += b"\r\n"
+            self._end_header(len(self._header), b"")
+        if self._fault is not None or self._fields is None:
+            raise MessageFault(*(self._fault or ("5.6.0", "Message is not readable")))
+        if self._open_line:  # only a file can end so, never DATA
+            self._take_body(b"\r\n")
+        return Message(self._fields, tuple(self._body), Traits(self._eight_bit, self._long_line))
+
+    def _take(self, block: bytes) -> None:
+        line_feeds = block.count(b"\n")
+        if not (line_feeds == block.count(b"\r") == block.count(b"\r\n")):
+            if not self._limits.normalize_newlines:
+                self._refuse("5.6.0", "Bare CR or LF in the message")
+                return
+            block = _LINE_END.sub(b"\r\n", block)
+        if b"\0" in block:
+            self._refuse("5.6.0", "NUL in the message")
+        elif self._fields is None:
+            self._take_header(block)
+        elif block:
+            self._take_body(block)
+
+    def _take_header(self, block: bytes) -> None:
+        searched = max(0, len(self._header) - 3)
+        self._header += block
+        if self._header.startswith(b"\r\n"):
+            self._end_header(0, bytes(self._header[2:]))
+            return
+        end = self._header.find(b"\r\n\r\n", searched)
+        if end >= 0:
+            self._end_header(end + 2, bytes(self._header[end + 4 :]))
+        elif len(self._header) > self._limits.max_header_octets:
+            self._refuse("5.6.0", "Header section is over the size limit")
+
+    def _end_header(self, length: int, body: bytes) -> None:
+        if length > self._limits.max_header_octets:
+            self._refuse("5.6.0", "Header section is over the size limit")
+            return
+        try:
+            self._fields = parse_header(
+                bytes(self._header[:length]), max_fields=self._limits.max_header_fields
+            )
+        except SyntaxFault as exc:
+            self._refuse("5.6.0", str(exc))
+            return
+        self._header = bytearray()
+        if body:
+            self._take_body(body)
+
+    def _take_body(self, block: bytes) -> None:
+        if not self._eight_bit and not block.isascii():
+            self._eight_bit = True
+        self._measure_lines(block)
+        self._body.append(block)
+        self._sink(block)
+
+    def _measure_lines(self, block: bytes) -> None:
+        """Look for a line over the limit, one search for each 998 octets."""
+        position, allowed = 0, MAX_LINE_OCTETS - self._open_line
+        while len(block) - position > allowed:
+            end = block.rfind(b"\r\n", position, max(position, position + allowed + 2))
+            if end < 0:
+                self._long_line = True
+                end = block.find(b"\r\n", position)
+                if end < 0:
+                    break
+            position, allowed, self._open_line = end + 2, MAX_LINE_OCTETS, 0
+        end = block.rfind(b"\r\n", position)
+        if end >= 0:
+            self._open_line = len(block) - end - 2
+        else:
+            self._open_line += len(block) - position
+
+    def _refuse(self, enhanced: str, text: str) -> None:
+        """Remember the first fault and let go of the memory."""
+        if self._fault is None:
+            self._fault = (enhanced, text)
+            self._header = bytearray()
+            self._body = []
+
+
+class MessageFault(SyntaxFault):
+    """A message that cannot be signed without changing its meaning.
+
+    Attributes:
+        enhanced: the RFC 3463 code.
+        text: what is wrong, fit for the wire.
+    """
+
+    def __init__(self, enhanced: str, text: str) -> None:
+        super().__init__(text)
+        self.enhanced = enhanced
+        self.text = text
+
+
+def normalize_newlines(octets: bytes) -> bytes:
+    """Every bare CR or LF turned into CRLF (for files; a message from SMTP is refused)."""
+    return _LINE_END.sub(b"\r\n", octets) if _BARE.search(octets) else octets
+
+
+def read_message(octets: bytes | Sequence[bytes], limits: ReadLimits | None = None) -> Message:
+    """A whole message at once, for commands and tests.
+
+    Raises:
+        MessageFault: see `MessageReader.finish`.
+    """
+    reader = MessageReader(limits or ReadLimits(), body_sink=lambda _: None)
+    for block in (octets,) if isinstance(octets, bytes) else octets:
+        reader.feed(block)
+    return reader.finish()

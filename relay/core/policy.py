@@ -1,0 +1,146 @@
+"""Who may submit as whom, and which domain signs. Pure.
+
+RFC 6409 §4-6 (submission), RFC 6376 §5.1-5.2, RFC 8616 (domains as A-labels).
+The From header field decides, never MAIL FROM; the client's identity decides whether it may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from relay.core.errors import Reason, Rejection, SyntaxFault
+from relay.core.mailboxes import Mailbox, parse_mailboxes
+from relay.core.message import Message
+from relay.core.reply import own
+
+EVERY_ADDRESS = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRule:
+    """What one kind of client may do.
+
+    Attributes:
+        name: for logs.
+        networks: where it connects from.
+        from_addresses: what may stand in From: a domain, "*.domain" for all below it, an
+            address, or "*" for every configured domain.
+    """
+
+    name: str
+    networks: tuple[IPv4Network | IPv6Network, ...]
+    from_addresses: tuple[str, ...] = (EVERY_ADDRESS,)
+
+    def matches(self, address: IPv4Address | IPv6Address) -> bool:
+        """Whether a client at this address is one of these."""
+        return any(address in network for network in self.networks)
+
+    def permits(self, mailbox: Mailbox) -> bool:
+        """Whether these clients may have this mailbox in From."""
+        return any(_permits(pattern, mailbox) for pattern in self.from_addresses)
+
+
+def _permits(pattern: str, mailbox: Mailbox) -> bool:
+    if pattern == EVERY_ADDRESS:
+        return True
+    if pattern.startswith("*."):
+        return mailbox.domain.endswith(pattern[1:])
+    local_part, at, domain = pattern.rpartition("@")
+    if at:
+        return mailbox.domain == domain and mailbox.local_part == local_part.encode("utf-8")
+    return mailbox.domain == pattern
+
+
+@dataclass(frozen=True, slots=True)
+class SigningDomains:
+    """The domains that the relay signs for.
+
+    Attributes:
+        configured: domain in A-labels → whether it signs for its subdomains too.
+        organizational: the organizational domain of a domain, or None when it has none
+            (a public suffix); bounds how far up a parent may be looked for.
+    """
+
+    configured: Mapping[str, bool]
+    organizational: Callable[[str], str | None]
+
+    def signing_domain(self, from_domain: str) -> str | None:
+        """The exact domain, else the nearest parent with `subdomains = true`, else None."""
+        if from_domain in self.configured:
+            return from_domain
+        top = self.organizational(from_domain)
+        parent = from_domain
+        while top is not None and parent != top and "." in parent:
+            parent = parent.partition(".")[2]
+            if self.configured.get(parent, False):
+                return parent
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A message that may be signed.
+
+    Attributes:
+        from_address: RFC5322.From, or RFC5322.Sender where several are in From.
+        signing_domain: d=, in A-labels.
+    """
+
+    from_address: Mailbox
+    signing_domain: str
+
+
+def admit(message: Message, client: ClientRule, domains: SigningDomains) -> Admission:
+    """May this client submit this message, and which domain signs it?
+
+    Raises:
+        Rejection: no, or no domain of ours; with the reply and what the operator should do.
+    """
+    authors = _mailboxes(message, b"from")
+    responsible = authors[0]
+    if len(authors) > 1:  # RFC 5322 §3.6.2: then Sender says who is responsible
+        senders = _mailboxes(message, b"sender")
+        if len(senders) != 1:
+            raise _bad_field("Sender", "must have exactly one address")
+        responsible = senders[0]
+    for mailbox in (*authors, responsible):
+        if not client.permits(mailbox):
+            raise Rejection(
+                own(550, "5.7.1", "This client may not use this From address"),
+                Reason.FROM_NOT_PERMITTED,
+                f"client {client.name!r} may not use {mailbox.domain}; "
+                f"add it to from_addresses of [[clients]] {client.name!r}",
+            )
+    signing = [domains.signing_domain(mailbox.domain) for mailbox in (*authors, responsible)]
+    for mailbox, domain in zip((*authors, responsible), signing, strict=True):
+        if domain is None:
+            raise _not_configured(mailbox.domain)
+    return Admission(responsible, signing[-1] or "")
+
+
+def _mailboxes(message: Message, key: bytes) -> tuple[Mailbox, ...]:
+    name = key.decode("ascii").title()
+    fields = list(message.named(key))
+    if len(fields) != 1:
+        raise _bad_field(name, "must stand exactly once")
+    try:
+        return parse_mailboxes(fields[0].value)
+    except SyntaxFault as exc:
+        raise _bad_field(name, "is not a valid address field", str(exc)) from exc
+
+
+def _bad_field(name: str, what: str, detail: str = "") -> Rejection:
+    text = f"The {name} header field {what}"
+    return Rejection(own(550, "5.6.0", text), Reason.FROM_FIELD, detail or text)
+
+
+def _not_configured(domain: str) -> Rejection:
+    shown = domain if domain.isascii() and domain.isprintable() else "this"
+    return Rejection(
+        own(550, "5.7.1", f"No mail is signed for the From domain {shown} here"),
+        Reason.DOMAIN_NOT_CONFIGURED,
+        f"no key or [domains] section for {domain}: run dkim-relay keys new {domain}, "
+        "or set subdomains = true on its parent",
+    )
