@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from relay.core.dkim.algorithm import PublicKey, SigningKey
+from relay.core.dkim.query import TxtAnswer
 from relay.core.dkim.record import record_name
 from relay.dns.judge import RecordState, judge
-from relay.dns.resolver import Resolver, TxtAnswer
+from relay.dns.resolver import Resolver
 
 __all__ = ["Gate", "OpenGate", "Pace", "RecordChange", "RecordGate", "RecordState", "judge"]
 

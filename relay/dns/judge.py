@@ -11,9 +11,9 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from relay.core.dkim.algorithm import PublicKey
+from relay.core.dkim.query import TxtAnswer, TxtOutcome
 from relay.core.dkim.record import TXT_STRING_OCTETS, KeyRecord, parse_record
 from relay.core.errors import SyntaxFault
-from relay.dns.resolver import TxtAnswer, TxtOutcome
 
 _AS_PRINTED = "publish it as `dkim-relay keys record` prints it"
 _ITEM = re.compile(rb"(?:\A|;)\s*([A-Za-z][A-Za-z0-9_]*)\s*=\s*([^;]*)")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Protocol, cast
@@ -29,9 +29,6 @@ MAX_CNAMES = 8
 _DNS_PORT = 53
 _SERVER = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?")
 _EDNS_PAYLOAD_OCTETS = 1232  # fits every path without fragments; more comes over TCP
-
-
-__all__ = ["DnsResolver", "Resolver", "TxtAnswer", "TxtOutcome"]
 
 
 class Resolver(Protocol):
@@ -97,7 +94,8 @@ class DnsResolver:
         canonical = answer.canonical_name.canonicalize()
         if answer.rrset is None and canonical != name:
             return canonical
-        detail = f"asked {answer.nameserver}:{answer.port}, {answer.response.time * 1000:.0f} ms"
+        server = _server_text(str(answer.nameserver), answer.port or _DNS_PORT)
+        detail = f"asked {server}, {answer.response.time * 1000:.0f} ms"
         if canonical != name:
             detail += f", CNAME to {canonical.to_text(omit_final_dot=True)}"
         if answer.rrset is None:
@@ -107,7 +105,7 @@ class DnsResolver:
 
     def _mapped(self, exc: Exception) -> TxtAnswer:
         """An exception that dnspython raised as one of our outcomes."""
-        asked = f"asked {', '.join(map(_server_text, self._resolver.nameservers))}"
+        asked = f"asked {', '.join(_server_texts(self._resolver.nameservers))}"
         match exc:
             case dns.resolver.NXDOMAIN():
                 return TxtAnswer(TxtOutcome.NXDOMAIN, detail=asked)
@@ -159,10 +157,16 @@ def _not_a_server(text: str) -> ConfigError:
     return ConfigError((Fault("dns.nameservers", f"{text!r} is not an address and port", fix),))
 
 
-def _server_text(server: str | dns.nameserver.Nameserver) -> str:
-    if isinstance(server, dns.nameserver.AddressAndPortNameserver):
-        return f"{server.address}:{server.port}"
-    return str(server)
+def _server_texts(servers: Iterable[str | dns.nameserver.Nameserver]) -> Iterator[str]:
+    for server in servers:
+        if isinstance(server, dns.nameserver.AddressAndPortNameserver):
+            yield _server_text(server.address, server.port)
+        else:
+            yield str(server)
+
+
+def _server_text(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _with_cnames(answer: TxtAnswer, seen: Sequence[dns.name.Name]) -> TxtAnswer:

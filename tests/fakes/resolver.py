@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
-from relay.dns.resolver import MAX_CNAMES, TxtAnswer, TxtOutcome
+from relay.core.dkim.query import TxtAnswer, TxtOutcome
+from relay.dns.resolver import MAX_CNAMES
 
 
 @dataclass

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.dkim.algorithm import PublicKey
+from relay.core.dkim.query import TxtAnswer, TxtOutcome
 from relay.core.dkim.record import record_text
 from relay.dns.judge import RecordState, judge
-from relay.dns.resolver import TxtAnswer, TxtOutcome
 
 S = RecordState
 

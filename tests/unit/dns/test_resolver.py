@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator
 import dns.asyncquery
 import dns.message
 import dns.rdatatype
+import dns.resolver
 import pytest
 
+from relay.core.dkim.query import TxtAnswer, TxtOutcome
 from relay.core.errors import ConfigError
 from relay.demo.dns_server import DnsServer, Misbehaviour
-from relay.dns.resolver import DnsResolver, Resolver, TxtAnswer, TxtOutcome, parse_nameserver
+from relay.dns.resolver import DnsResolver, Resolver, parse_nameserver
 from tests.fakes.resolver import FakeResolver
 
 LONG = "v=DKIM1; k=rsa; p=" + "A" * 3000  # comes over TCP: too long for a datagram
@@ -137,6 +139,41 @@ async def test_a_port_where_nobody_listens_is_named() -> None:
         answer = await _ask("one.example", address)
     assert answer.outcome is TxtOutcome.TIMEOUT
     assert address in answer.detail
+
+
+def _has_ipv6_loopback() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+IPV6 = pytest.mark.skipif(not _has_ipv6_loopback(), reason="this machine has no ::1")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=IPV6)])
+async def test_the_server_is_named_as_the_settings_name_it(host: str) -> None:
+    """Whether there is an answer or none, and with brackets around an IPv6 address."""
+    async with DnsServer({"one.example": ["text"]}, host=host) as server:
+        found = await _ask("one.example", server.address)
+        absent = await _ask("two.example", server.address)
+    assert found.detail.startswith(f"asked {server.address}, ")
+    assert absent.detail == f"asked {server.address}"
+
+
+@pytest.mark.parametrize("error", [dns.resolver.NoResolverConfiguration, ValueError])
+def test_a_system_without_name_servers_is_a_fault_of_the_settings(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody to ask: said at the start, with what to set."""
+
+    def read(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(dns.resolver.BaseResolver, "read_resolv_conf", read)
+    with pytest.raises(ConfigError, match=r"resolv\.conf names no server"):
+        DnsResolver()
 
 
 async def test_many_questions_at_once_are_all_answered() -> None:
