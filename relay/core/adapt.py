@@ -1,20 +1,31 @@
 """What this hop cannot carry is settled before the message is signed. Pure.
 
 RFC 6376 §5.3 (normalise before signing), RFC 6152 (8BITMIME), RFC 5322 §2.1.1 (998 octets),
-RFC 6531 (SMTPUTF8), RFC 1870 (SIZE).
+RFC 6531 (SMTPUTF8), RFC 1870 (SIZE). Re-encoding a body is relay.core.reencode's.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from relay.core.capabilities import Capabilities
 from relay.core.errors import Reason, Rejection, unfit
-from relay.core.message import MAX_LINE_OCTETS, Field, Message
+from relay.core.message import MAX_LINE_OCTETS, Field, Message, Traits
+from relay.core.mime import Entity
 from relay.core.profile import Profile
+from relay.core.reencode import CannotReencode, reencode
 from relay.core.reply import own
+
+_WSP = b" \t"
 
 
 def adapt(
-    message: Message, hop: Capabilities, profile: Profile, *, strip_signatures: bool = False
+    message: Message,
+    hop: Capabilities,
+    profile: Profile,
+    *,
+    strip_signatures: bool = False,
+    may_reencode: bool = True,
 ) -> Message:
     """The message as this hop will carry it, octet for octet.
 
@@ -23,16 +34,17 @@ def adapt(
         hop: what the upstream offers.
         profile: what the upstream is known to do.
         strip_signatures: take DKIM-Signature fields of others out.
+        may_reencode: whether body parts may get another Content-Transfer-Encoding.
 
     Raises:
         Rejection: the hop cannot carry it.
     """
-    if message.traits.long_body_line or any(map(_has_long_line, message.fields)):
-        raise unfit(
-            "5.6.0", f"A line is longer than {MAX_LINE_OCTETS} octets", Reason.NOT_CARRIABLE
-        )
-    if message.traits.eight_bit_body and not hop.eight_bit_mime:
-        raise unfit("5.6.3", "The next hop takes no 8-bit body", Reason.NOT_CARRIABLE)
+    if strip_signatures or profile.max_signatures == 1:
+        message = message.without(frozenset({b"dkim-signature"}))
+    message = _fold_long_fields(message)
+    must_be_seven_bit = message.traits.eight_bit_body and not hop.eight_bit_mime
+    if must_be_seven_bit or message.traits.long_body_line:
+        message = _reencoded(message, seven_bit=must_be_seven_bit, may_reencode=may_reencode)
     limit = hop.size_limit
     if limit is not None and message.size_octets > limit:
         raise Rejection(
@@ -40,12 +52,58 @@ def adapt(
             Reason.MESSAGE_SIZE,
             f"{message.size_octets} octets, the upstream takes {limit}",
         )
-    if strip_signatures or profile.max_signatures == 1:
-        return message.without(frozenset({b"dkim-signature"}))
     return message
 
 
-def _has_long_line(field: Field) -> bool:
+def _reencoded(message: Message, *, seven_bit: bool, may_reencode: bool) -> Message:
+    if not may_reencode:
+        if seven_bit:
+            raise unfit("5.6.3", "The next hop takes no 8-bit body", Reason.NOT_CARRIABLE)
+        raise _long_line()
+    try:
+        whole = Entity(message.fields, b"".join(message.body))
+        changed = reencode(whole, seven_bit=seven_bit)
+    except CannotReencode as exc:
+        raise unfit("5.6.3", str(exc), Reason.NOT_CARRIABLE) from exc
+    is_eight_bit = message.traits.eight_bit_body and not seven_bit
+    return replace(
+        message,
+        fields=changed.fields,
+        body=(changed.body,),
+        traits=Traits(eight_bit_body=is_eight_bit and not changed.body.isascii()),
+    )
+
+
+def _fold_long_fields(message: Message) -> Message:
+    """Fold header lines over 998 octets where there is white space: the same field, unfolded.
+
+    RFC 5322 §2.2.3. Hops that fold such lines themselves put in a blank where there was none.
+    """
+    if all(len(f.octets) <= MAX_LINE_OCTETS + 2 for f in message.fields):
+        return message
+    return replace(message, fields=tuple(map(_folded, message.fields)))
+
+
+def _folded(field: Field) -> Field:
     if len(field.octets) <= MAX_LINE_OCTETS + 2:
-        return False
-    return any(len(line) > MAX_LINE_OCTETS for line in field.octets.split(b"\r\n"))
+        return field
+    lines: list[bytes] = []
+    for line in field.octets[:-2].split(b"\r\n"):
+        start = 0
+        while len(line) - start > MAX_LINE_OCTETS:
+            end = _last_blank(line, start + 1, start + MAX_LINE_OCTETS)
+            # A line of blanks only would end the header section for some (RFC 5322 §3.2.2).
+            if end < 0 or not line[start:end].strip(_WSP) or not line[end:].strip(_WSP):
+                raise _long_line()
+            lines.append(line[start:end])
+            start = end
+        lines.append(line[start:])
+    return Field(field.key, b"\r\n".join(lines) + b"\r\n")
+
+
+def _last_blank(line: bytes, start: int, end: int) -> int:
+    return max(line.rfind(b" ", start, end), line.rfind(b"\t", start, end))
+
+
+def _long_line() -> Rejection:
+    return unfit("5.6.0", f"A line is longer than {MAX_LINE_OCTETS} octets", Reason.NOT_CARRIABLE)

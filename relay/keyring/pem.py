@@ -116,14 +116,14 @@ def _refuse_other_forms(octets: bytes, label: bytes) -> None:
 def _not_pem(octets: bytes) -> PemFault:
     if octets.startswith(_UTF16_MARKS):
         return PemFault("text in UTF-16", "save it as plain ASCII or UTF-8")
-    if octets.startswith(_DER_SEQUENCE):
-        return PemFault("a key in DER", "openssl pkey -inform DER -in {path} -out {path}.new")
     try:
         seed = base64.b64decode(octets.strip(), validate=True)
     except binascii.Error:
         seed = b""
     if len(seed) == ED25519_KEY_OCTETS:
         return PemFault("an Ed25519 seed in base64, as dkimpy writes it", _NEW_KEY)
+    if octets.startswith(_DER_SEQUENCE):  # an ASCII "0" too, so after the text forms
+        return PemFault("a key in DER", "openssl pkey -inform DER -in {path} -out {path}.new")
     return PemFault("not a key in PEM", "the file starts with -----BEGIN PRIVATE KEY-----")
 
 

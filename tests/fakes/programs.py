@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from typing import NoReturn
 
 import pytest
@@ -54,6 +55,27 @@ def require_program(name: str, package: str) -> str:
     if path is None:
         skip_unless_required(f"{name} is not installed; on Debian: apt-get install {package}")
     return path
+
+
+def require_perl_module(name: str, package: str) -> str:
+    """Find Perl with a module, or end the test that needs it; Debian always has a bare Perl.
+
+    Args:
+        name: the module, such as `Mail::DKIM`.
+        package: the Debian package that brings it.
+
+    Returns:
+        The absolute path of Perl.
+
+    Raises:
+        pytest.skip.Exception: Perl or the module is missing.
+        pytest.fail.Exception: the same, and CI=true.
+    """
+    perl = require_program("perl", package)
+    loaded = subprocess.run([perl, f"-M{name}", "-e1"], capture_output=True, check=False)
+    if loaded.returncode != 0:
+        skip_unless_required(f"Perl has no {name}; on Debian: apt-get install {package}")
+    return perl
 
 
 def skip_unless_required(reason: str) -> NoReturn:

@@ -1,0 +1,190 @@
+"""File and environment in; a Config, or every fault at once, out.
+
+The environment wins over the file. `DKIM_RELAY_LISTEN` and `DKIM_RELAY_UPSTREAM__…` speak of
+the single listener and upstream, so that a sidecar needs no file at all.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from relay.config.lines import Location, find_lines, nearest_line
+from relay.config.settings import Config, Upstream
+from relay.core.errors import ConfigError, Fault
+
+PREFIX = "DKIM_RELAY_"
+CONFIG_VARIABLE = PREFIX + "CONFIG"
+DEFAULT_FILE = Path("config/relay.toml")
+_SECTIONS = ("dns", "signing", "limits", "logging", "service")
+_SECRETS = ("password",)
+# What Kubernetes sets by itself for a Service that is called dkim-relay.
+_SERVICE_LINK = re.compile(r"(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?)")
+
+
+class _Source:
+    """Where each setting came from, so that a fault can name it."""
+
+    def __init__(self, file: str, lines: dict[Location, int]) -> None:
+        self._file = file
+        self._lines = lines
+        self._variables: dict[Location, str] = {}
+
+    def from_variable(self, location: Location, variable: str) -> None:
+        self._variables[location] = variable
+
+    def where(self, location: Location) -> str:
+        if location in self._variables:
+            return self._variables[location]
+        line = nearest_line(self._lines, location)
+        if line is not None:
+            return f"{self._file}:{line}"
+        return self._file or "settings"
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """Read the settings.
+
+    Args:
+        path: the file that was asked for, or None: then `DKIM_RELAY_CONFIG`, then
+            config/relay.toml where it exists, then none.
+        environ: the environment.
+
+    Raises:
+        ConfigError: everything that is wrong, each with its place and its fix.
+    """
+    data, source = _read_file(path, environ)
+    faults = _apply_environment(data, environ, source)
+    faults += _read_secret_files(data, source)
+    if faults:
+        raise ConfigError(tuple(faults))
+    try:
+        return Config.model_validate(data)
+    except ValidationError as exc:
+        raise ConfigError(tuple(_fault(error, source) for error in exc.errors())) from None
+
+
+def _read_file(path: Path | None, environ: Mapping[str, str]) -> tuple[dict[str, Any], _Source]:
+    if path is None and environ.get(CONFIG_VARIABLE):
+        path = Path(environ[CONFIG_VARIABLE])
+    if path is None:
+        if not DEFAULT_FILE.exists():
+            return {}, _Source("", {})
+        path = DEFAULT_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text), _Source(str(path), find_lines(text))
+    except OSError as exc:
+        fix = "name an existing file with -c or DKIM_RELAY_CONFIG"
+        raise ConfigError((Fault(str(path), exc.strerror or str(exc), fix),)) from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError((Fault(str(path), f"not TOML: {exc}", "correct the syntax"),)) from exc
+
+
+def _apply_environment(
+    data: dict[str, Any], environ: Mapping[str, str], source: _Source
+) -> list[Fault]:
+    faults = []
+    for variable in sorted(environ):
+        name = variable.removeprefix(PREFIX)
+        if name == variable or variable == CONFIG_VARIABLE or _SERVICE_LINK.fullmatch(name):
+            continue
+        location = _location(name.lower())
+        if location is None:
+            faults.append(Fault(variable, "is not a setting", "see dkim-relay config example"))
+            continue
+        section = data.get(str(location[0]))
+        if len(location) == 3 and isinstance(section, list) and len(section) > 1:
+            what = f"speaks of one, and the file has several [[{location[0]}]]"
+            faults.append(Fault(variable, what, "set it in the file"))
+            continue
+        if len(location) > 1 and not isinstance(section, (list, dict, type(None))):
+            continue  # the file has something else there, which is a fault of its own
+        _put(data, location, environ[variable])
+        source.from_variable(location, variable)
+    return faults
+
+
+def _location(name: str) -> Location | None:
+    """The setting that a variable means, its prefix taken off and in lower case."""
+    section, has_key, key = name.partition("__")
+    if name == "keys_dir":
+        return ("keys_dir",)
+    if name == "listen":
+        return ("listeners", 0, "address")
+    if has_key and section == "upstream" and key in Upstream.model_fields:
+        return ("upstreams", 0, key)
+    if has_key and section in _SECTIONS:
+        model = Config.model_fields[section].annotation
+        if key in getattr(model, "model_fields", {}):
+            return (section, key)
+    return None
+
+
+def _put(data: dict[str, Any], location: Location, value: str) -> None:
+    target: Any = data
+    for part, following in pairwise(location):
+        if isinstance(part, int):
+            while len(target) <= part:
+                target.append({})
+            target = target[part]
+        else:
+            target = target.setdefault(part, [] if isinstance(following, int) else {})
+    last = location[-1]
+    target[last] = [v.strip() for v in value.split(",") if v.strip()] if _is_list(last) else value
+
+
+def _is_list(key: str | int) -> bool:
+    return key == "nameservers"
+
+
+def _read_secret_files(data: dict[str, Any], source: _Source) -> list[Fault]:
+    """Replace each `…_file` of a secret by what the file holds, without its last line end."""
+    faults = []
+    upstreams = data.get("upstreams")
+    for index, upstream in enumerate(upstreams if isinstance(upstreams, list) else []):
+        for secret in _SECRETS:
+            name = f"{secret}_file"
+            path = upstream.get(name) if isinstance(upstream, dict) else None
+            if not isinstance(path, str) or not path or upstream.get(secret):
+                continue
+            try:
+                upstream[secret] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+                upstream[name] = ""
+            except (OSError, UnicodeDecodeError) as exc:
+                what = f"{name}: {path}: {getattr(exc, 'strerror', None) or 'not UTF-8'}"
+                where = source.where(("upstreams", index, name))
+                faults.append(Fault(where, what, "mount the secret, or correct the path"))
+    return faults
+
+
+def _fault(error: Any, source: _Source) -> Fault:
+    location: Location = tuple(part for part in error["loc"] if part != "[key]")
+    name = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in location).lstrip(".")
+    context = error.get("ctx") or {}
+    what = context["what"] if error["type"] == "relay" else _plain(error)
+    fix = context.get("fix", "") if error["type"] == "relay" else _hint(error["type"])
+    return Fault(source.where(location), f"{name}: {what}" if name else what, fix)
+
+
+def _plain(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "is not a setting"
+    text: str = error["msg"]
+    return text[:1].lower() + text[1:]
+
+
+def _hint(kind: str) -> str:
+    match kind:
+        case "extra_forbidden":
+            return "see dkim-relay config example"
+        case "missing":
+            return "set it"
+        case _:
+            return "correct the value"

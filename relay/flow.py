@@ -1,0 +1,169 @@
+"""READ FIRST: the path of a message, its stages in order.
+
+    client ─SMTP─▶ listener ─▶ accept() ─────────────▶ forward() ─▶ upstream ─SMTP─▶ smarthost
+                               admit → complete        adapt → sign → transmit
+
+`accept` knows nothing of where the message goes; `forward` may be called again with the same
+accepted message, on another connection or another day, and signs anew each time. The stages
+before `transmit` are pure functions of octets, settings and `now`. A stage that cannot do its
+work raises a `Rejection`: there is no way past it, so nothing leaves unsigned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from relay.core.adapt import adapt
+from relay.core.capabilities import Capabilities
+from relay.core.complete import Trace, complete
+from relay.core.dkim.algorithm import Algorithm, SigningKey
+from relay.core.dkim.canonical import hash_body
+from relay.core.dkim.sign import draft, fields_to_sign
+from relay.core.errors import KeyFault, key_unavailable
+from relay.core.message import Field, Message
+from relay.core.policy import Admission, ClientRule, SigningDomains, admit
+from relay.core.profile import GENERIC, Profile
+from relay.core.reply import Reply
+
+
+class Keys(Protocol):
+    """Which keys sign for a domain now; `relay.keyring` is one."""
+
+    def signers(self, domain: str) -> Sequence[SigningKey]:
+        """The keys to sign with, RSA first.
+
+        Raises:
+            Rejection: none is usable now (451 4.7.5).
+        """
+
+
+class Hop(Protocol):
+    """A transaction with the upstream whose recipients are accepted; `relay.upstream` has one."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the upstream offers on this connection."""
+
+    async def send(self, header: bytes, body: Sequence[bytes]) -> Reply:
+        """Transmit exactly these octets; the upstream's final reply, whatever it is.
+
+        Raises:
+            Rejection: the connection was lost, before or after the end of the data.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The settings of the path."""
+
+    domains: SigningDomains
+    profile: Profile = GENERIC
+    expire_seconds: int = 0
+    strip_existing: bool = False
+    may_reencode: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A message as the listener read it.
+
+    Attributes:
+        message: well formed, CRLF only.
+        body_hash: SHA-256 of its relaxed body, fed while the octets arrived.
+        client: the rule that let the client in.
+        trace: for the Received field; None leaves it out.
+        unique: for a Message-ID of ours.
+    """
+
+    message: Message
+    body_hash: bytes
+    client: ClientRule
+    trace: Trace | None
+    unique: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A message that may be signed and has everything it must have; not signed yet."""
+
+    message: Message
+    body_hash: bytes
+    admission: Admission
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The octets that go on the wire, and the keys that signed them."""
+
+    message: Message
+    keys: tuple[SigningKey, ...]
+
+
+def accept(submission: Submission, terms: Terms, now: float) -> Accepted:
+    """Who, as whom, and complete."""
+    # RFC 6409 §6, RFC 6376 §5.1-5.2: may this client use this From, and which domain signs it?
+    admission = admit(submission.message, submission.client, terms.domains)
+    # RFC 6409 §8, RFC 5321 §4.4: Date, Message-ID, Received; Bcc and Return-Path out.
+    message = complete(
+        submission.message,
+        signing_domain=admission.signing_domain,
+        now=now,
+        unique=submission.unique,
+        trace=submission.trace,
+    )
+    return Accepted(message, submission.body_hash, admission)
+
+
+async def forward(
+    accepted: Accepted, hop: Hop, keys: Keys, terms: Terms, now: float
+) -> tuple[Signed, Reply]:
+    """For this hop: fit, signed, handed over. The reply is the upstream's own."""
+    # RFC 6376 §5.3: what this hop would change is settled before the hash.
+    message = adapt(
+        accepted.message,
+        hop.capabilities,
+        terms.profile,
+        strip_signatures=terms.strip_existing,
+        may_reencode=terms.may_reencode,
+    )
+    # RFC 6376 §5.4-5.6: signed for exactly these octets.
+    signed = await sign(message, accepted, keys, terms, now)
+    # RFC 5321 §4.1.1.4, RFC 3030: those octets, and the truth about them.
+    reply = await hop.send(signed.message.header, signed.message.body)
+    return signed, reply
+
+
+async def sign(
+    message: Message, accepted: Accepted, keys: Keys, terms: Terms, now: float
+) -> Signed:
+    """One DKIM-Signature for each key that the profile lets through, in front of the message."""
+    signers = _permitted(keys.signers(accepted.admission.signing_domain), terms.profile)
+    names = fields_to_sign(message.fields, never=terms.profile.rewrites)
+    # The hash that was fed while DATA arrived holds as long as nothing touched the body.
+    is_same_body = message.body is accepted.message.body
+    body_hash = accepted.body_hash if is_same_body else hash_body(message.body)
+    signatures: list[Field] = []
+    for key in signers:
+        drafted = draft(
+            message.fields,
+            names,
+            body_hash,
+            domain=key.domain,
+            selector=key.selector,
+            algorithm=key.public.algorithm,
+            now=int(now),
+            expire_seconds=terms.expire_seconds,
+        )
+        try:
+            signatures.append(drafted.seal(await key.sign(drafted.digest)))
+        except KeyFault as exc:
+            raise key_unavailable(key.domain, str(exc)) from exc
+    return Signed(message.prepend(*signatures), signers)
+
+
+def _permitted(signers: Sequence[SigningKey], profile: Profile) -> tuple[SigningKey, ...]:
+    """RSA goes first where an upstream takes few signatures: every receiver knows it."""
+    ordered = sorted(signers, key=lambda k: k.public.algorithm is not Algorithm.RSA_SHA256)
+    return tuple(ordered[: profile.max_signatures or None])

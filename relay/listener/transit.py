@@ -1,0 +1,266 @@
+"""One transaction in proxy mode: from MAIL to the final reply. RFC 5321 §3.3.
+
+One client transaction is one upstream transaction: each recipient's reply and the final one
+are the upstream's own. Nothing is kept, so nothing that was answered 250 can be lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from relay.core.complete import Trace
+from relay.core.dkim.canonical import BodyHash
+from relay.core.envelope import MailCommand, RcptCommand
+from relay.core.errors import Reason, Rejection, unfit
+from relay.core.events import Event, Noted, Outcome, TransactionEnded
+from relay.core.message import Message, MessageFault, MessageReader, ReadLimits
+from relay.core.policy import ClientRule
+from relay.core.reply import INTERNAL_ERROR, MESSAGE_TOO_BIG, Reply
+from relay.flow import Accepted, Hop, Keys, Signed, Submission, Terms, accept, forward
+
+
+class Transaction(Hop, Protocol):
+    """A transaction with the upstream from its first recipient on; `relay.upstream` has one."""
+
+    upstream: str
+
+    def recipient(self, rcpt: RcptCommand) -> Awaitable[Reply]:
+        """Send RCPT at once; the reply may be awaited later, replies come in order."""
+
+    async def abandon(self) -> None:
+        """End without sending a message."""
+
+
+class Upstream(Protocol):
+    """Where transactions are begun; the pool."""
+
+    async def begin(self, mail: MailCommand) -> Transaction:
+        """Take a connection.
+
+        Raises:
+            Rejection: none can be had.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Station:
+    """What every transaction shares; built once.
+
+    Attributes:
+        now, monotonic: the wall clock and one that never goes back, in seconds.
+        unique: a new identifier, unique for ever.
+        received: "full", "anonymous" or "off".
+    """
+
+    terms: Terms
+    keys: Keys
+    upstream: Upstream
+    read_limits: ReadLimits
+    hostname: str
+    received: str
+    now: Callable[[], float]
+    monotonic: Callable[[], float]
+    unique: Callable[[], str]
+    emit: Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """The client of a session, as far as a transaction needs to know it."""
+
+    session_id: str
+    address: str
+    helo: bytes
+    protocol: str
+    rule: ClientRule
+
+
+class Transit:
+    """One transaction. Calls come in the order MAIL, RCPT…, DATA; `end` or `finish` closes it."""
+
+    def __init__(
+        self,
+        station: Station,
+        peer: Peer,
+        mail: MailCommand,
+        *,
+        client_is_gone: Callable[[], bool],
+    ) -> None:
+        """Begin with an accepted MAIL."""
+        self._client_is_gone = client_is_gone
+        self._station = station
+        self._peer = peer
+        self.mail = mail
+        self.queue_id = station.unique()
+        self.accepted: list[RcptCommand] = []
+        self.refused = 0
+        self._began_at = station.monotonic()
+        self._transaction: Transaction | None = None
+        self._unavailable: Rejection | None = None
+        self._last_refusal: tuple[Reply, Reason, str] | None = None
+        self._hash = BodyHash()
+        self._reader: MessageReader | None = None
+        self._accepted: Accepted | None = None
+        self._signed: Signed | None = None
+        self._upstream_seconds = 0.0
+
+    @property
+    def was_tried(self) -> bool:
+        """Whether any recipient was given."""
+        return bool(self.accepted) or self.refused > 0
+
+    async def open(self) -> None:
+        """Take an upstream connection, at the first recipient.
+
+        Raises:
+            Rejection: none can be had; the same answer stands for the whole transaction.
+        """
+        if self._transaction is not None:
+            return
+        if self._unavailable is None:
+            try:
+                self._transaction = await self._station.upstream.begin(self.mail)
+            except Rejection as exc:
+                self._unavailable = exc
+        if self._unavailable is not None:
+            self.refused += 1
+            self._refused(self._unavailable)
+            raise self._unavailable
+
+    def recipient(self, rcpt: RcptCommand) -> Awaitable[Reply]:
+        """Send a recipient upstream, `open` having been awaited; its reply may be awaited later."""
+        if self._transaction is None:
+            raise RuntimeError("no upstream connection was opened")
+        return self._answer(rcpt, self._transaction.recipient(rcpt))
+
+    async def _answer(self, rcpt: RcptCommand, reply: Awaitable[Reply]) -> Reply:
+        try:
+            answer = await reply
+        except Rejection as exc:
+            self.refused += 1
+            self._refused(exc)
+            return exc.reply
+        if answer.is_positive:
+            self.accepted.append(rcpt)
+        else:
+            self.refused += 1
+            self._last_refusal = (answer, Reason.UPSTREAM_REFUSED, "recipient refused")
+        return answer
+
+    def reader(self) -> MessageReader:
+        """What reads the message; the body hash is fed while it does."""
+        self._reader = MessageReader(self._station.read_limits, body_sink=self._hash.feed)
+        return self._reader
+
+    async def finish(self) -> Reply:
+        """After the end of data: the stages of flow, and the reply for the client."""
+        try:
+            reply = await self._relay()
+            outcome = _outcome(reply)
+            reason = None if reply.is_positive else Reason.UPSTREAM_REFUSED
+            detail = ""
+        except Rejection as exc:
+            reply, reason, detail = exc.reply, exc.reason, exc.detail
+            unknown = reason is Reason.OUTCOME_UNKNOWN
+            outcome = Outcome.UNKNOWN if unknown else _outcome(reply)
+            await self._let_go()
+        except Exception as exc:  # the promise: 451, never silence, never a leak
+            reply, reason, detail = INTERNAL_ERROR, Reason.INTERNAL_ERROR, repr(exc)
+            outcome = Outcome.DEFERRED
+            self._station.emit(Noted("internal.failed", "error", (("exception", exc),)))
+            await self._let_go()
+        self._tell(outcome, reply, reason, detail)
+        return reply
+
+    async def end(self) -> None:
+        """The client gave up: RSET, QUIT, a new greeting, or it is gone."""
+        await self._let_go()
+        if not self.was_tried:
+            return
+        if self._last_refusal is not None:
+            reply, reason, detail = self._last_refusal
+            self._tell(_outcome(reply), reply, reason, detail)
+        else:
+            self._tell(Outcome.ABANDONED, None, None, "the client ended the transaction")
+
+    async def _relay(self) -> Reply:
+        station = self._station
+        if self._reader is None or self._transaction is None:
+            raise RuntimeError("finish() without a message or an upstream")
+        try:
+            message = self._reader.finish()
+        except MessageFault as exc:
+            if exc.enhanced == "5.3.4":
+                raise Rejection(MESSAGE_TOO_BIG, Reason.MESSAGE_SIZE, exc.text) from exc
+            raise unfit(exc.enhanced, exc.text) from exc
+        now = station.now()
+        self._accepted = accept(self._submission(message), station.terms, now)
+        began_at = station.monotonic()
+        try:
+            self._signed, reply = await forward(
+                self._accepted, self._transaction, station.keys, station.terms, now
+            )
+        finally:
+            self._upstream_seconds = station.monotonic() - began_at
+        return reply
+
+    def _submission(self, message: Message) -> Submission:
+        station, peer = self._station, self._peer
+        trace = None
+        if station.received != "off":
+            shown = peer.address if station.received == "full" else ""
+            trace = Trace(peer.helo, shown, station.hostname, peer.protocol, self.queue_id)
+        unique = f"{self.queue_id}.{int(station.now())}"
+        return Submission(message, self._hash.digest(), peer.rule, trace, unique)
+
+    async def _let_go(self) -> None:
+        if self._transaction is not None:
+            await self._transaction.abandon()
+
+    def _refused(self, rejection: Rejection) -> None:
+        self._last_refusal = (rejection.reply, rejection.reason, rejection.detail)
+
+    def _tell(
+        self, outcome: Outcome, reply: Reply | None, reason: Reason | None, detail: str
+    ) -> None:
+        accepted, signed, transaction = self._accepted, self._signed, self._transaction
+        message = signed.message if signed else accepted.message if accepted else None
+        keys = signed.keys if signed else ()
+        self._station.emit(
+            TransactionEnded(
+                outcome=outcome,
+                session_id=self._peer.session_id,
+                queue_id=self.queue_id,
+                client=self._peer.address,
+                client_rule=self._peer.rule.name,
+                mail_from=str(self.mail.reverse_path),
+                from_address=str(accepted.admission.from_address) if accepted else "",
+                signing_domain=accepted.admission.signing_domain if accepted else "",
+                signatures=tuple(f"{key.selector}/{key.public.algorithm}" for key in keys),
+                message_id=_message_id(message) if message else "",
+                rcpt_to=tuple(str(rcpt.forward_path) for rcpt in self.accepted),
+                rcpt_refused=self.refused,
+                size_octets=self._reader.size_octets if self._reader else 0,
+                upstream=transaction.upstream if transaction else "",
+                reply=str(reply) if reply else "",
+                reason=reason,
+                detail=detail,
+                client_left=self._client_is_gone(),
+                total_seconds=self._station.monotonic() - self._began_at,
+                upstream_seconds=self._upstream_seconds,
+            )
+        )
+
+
+def _outcome(reply: Reply) -> Outcome:
+    if reply.is_positive:
+        return Outcome.RELAYED
+    return Outcome.DEFERRED if reply.is_transient else Outcome.REJECTED
+
+
+def _message_id(message: Message) -> str:
+    """The first Message-ID, bounded, for the log."""
+    value = next((f.value for f in message.named(b"message-id")), b"")
+    return b"".join(value.split())[:512].decode("utf-8", "backslashreplace")

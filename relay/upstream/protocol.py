@@ -1,0 +1,302 @@
+"""One SMTP connection after its opening: commands out, one reply per command back. IO.
+
+RFC 5321 §4.2 (replies), §3.8 (421), §4.5.3.2 (timeouts); RFC 2920 (PIPELINING).
+The connection is on a transport that somebody else opened. It decides synchronously, in
+callbacks: no task, no future and no timer of its own belongs to a command; the pool calls
+`check` now and then for the timeouts.
+
+Whatever is not exactly one reply for each command makes the connection useless, at once and
+for good: octets that nobody asked for would answer the next transaction's command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from math import inf
+from typing import NamedTuple, Protocol
+
+from relay.core.capabilities import Capabilities
+from relay.core.reply import Reply, ReplyReader, ReplySyntaxError
+from relay.upstream.wire import WRITE_OCTETS
+
+# With one more run of octets (`wire.runs`) on top, at most 256 KiB wait in a transport.
+HIGH_WATER_OCTETS = 2 * WRITE_OCTETS
+LOW_WATER_OCTETS = WRITE_OCTETS
+CLOSING = 421  # RFC 5321 §3.8: the server closes after this reply, whatever was asked
+
+
+class Command(NamedTuple):
+    """One command, or message data, that is answered by exactly one reply.
+
+    Attributes:
+        line: the command with its CRLF; empty when the octets are written by other means.
+        on_reply: called with the reply, never after a failure.
+        seconds: how long the reply may take, from when it is this command's turn.
+        is_data: whether this is DATA, which 3yz answers and 2yz does not (RFC 5321 §4.3.2).
+    """
+
+    line: bytes
+    on_reply: Callable[[Reply], None]
+    seconds: float
+    is_data: bool = False
+
+    def __str__(self) -> str:
+        """What is answered, for people."""
+        return self.line[:4].decode("ascii") or "the message"
+
+    def is_answered_by(self, reply: Reply) -> bool:
+        """Whether this is one of the replies that the command has (RFC 5321 §4.3.2)."""
+        return not reply.is_positive if self.is_data else not 300 <= reply.code < 400
+
+
+class Occupant(Protocol):
+    """Who uses the connection now."""
+
+    def connection_failed(self, why: str, cause: Exception | None) -> None:
+        """The connection is of no more use; no further reply will come."""
+
+
+class Connection(asyncio.Protocol):
+    """A connection that is ready for transactions.
+
+    Attributes:
+        capabilities: of the EHLO that counts, the one after TLS.
+        security: how it is secured, for people: "TLSv1.3", "TLSv1.3, not verified" or "clear".
+        occupant: who hears of a failure, or None while nobody uses the connection.
+        failure: why it is of no more use, or empty.
+        transactions: how many it has carried or is carrying.
+        opened_at: by the loop's clock.
+        idle_since: by the loop's clock; meaningful while the connection is idle.
+    """
+
+    __slots__ = (
+        "_deadline",
+        "_expected",
+        "_loop",
+        "_on_closed",
+        "_outstanding",
+        "_patience",
+        "_paused",
+        "_reader",
+        "_transport",
+        "_unsent",
+        "_writable",
+        "capabilities",
+        "failure",
+        "idle_since",
+        "occupant",
+        "opened_at",
+        "security",
+        "transactions",
+    )
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        capabilities: Capabilities,
+        *,
+        security: str,
+        on_closed: Callable[[Connection], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport = transport
+        self._on_closed = on_closed
+        self._reader = ReplyReader()
+        self._expected: deque[Command] = deque()
+        self._outstanding = 0  # how many of the expected replies are to commands already written
+        self._deadline = inf
+        self._patience = 0.0
+        self._paused = False
+        self._unsent = 0
+        self._writable: asyncio.Future[None] | None = None
+        self.capabilities = capabilities
+        self.security = security
+        self.occupant: Occupant | None = None
+        self.failure = ""
+        self.transactions = 0
+        self.opened_at = self.idle_since = self._loop.time()
+        transport.set_write_buffer_limits(high=HIGH_WATER_OCTETS, low=LOW_WATER_OCTETS)
+
+    # What the owner of the connection asks of it.
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no reply is outstanding."""
+        return not self._expected
+
+    def command(self, *commands: Command) -> None:
+        """Write commands: in one write when PIPELINING is offered, else each in its turn."""
+        if self.failure:
+            return
+        self._expected.extend(commands)
+        self._flush()
+
+    def expect(self, on_reply: Callable[[Reply], None]) -> None:
+        """Await the reply to what is written with `write` next; `arm` sets its time."""
+        self._expected.append(Command(b"", on_reply, inf))
+        self._outstanding += 1
+
+    def drop_unsent(self) -> None:
+        """Forget the commands whose turn has not come; for a hop without PIPELINING."""
+        while len(self._expected) > self._outstanding:
+            self._expected.pop()
+
+    def write(self, octets: bytes | memoryview) -> None:
+        """Write message octets; call `drain` before the next run of them."""
+        self._transport.write(octets)
+
+    async def drain(self, seconds: float) -> None:
+        """Return when more may be written, or an early reply or failure makes it pointless.
+
+        Always lets the loop run once, so that a reply in the middle of the message is seen
+        before the next write fails on a connection that the server has closed behind it.
+
+        Args:
+            seconds: how long the peer may take without accepting a single octet.
+        """
+        if not self._paused:
+            await asyncio.sleep(0)
+            return
+        self._unsent = self._transport.get_write_buffer_size()
+        self.arm(seconds)
+        self._writable = self._loop.create_future()
+        try:
+            await self._writable
+        finally:
+            self._writable = None
+
+    def arm(self, seconds: float) -> None:
+        """Fail the connection unless something happens within this time."""
+        self._patience = seconds
+        self._deadline = self._loop.time() + seconds
+
+    def check(self, now: float) -> None:
+        """Fail the connection if its time is over.
+
+        Args:
+            now: the loop's clock.
+        """
+        if now < self._deadline:
+            return
+        if self.failure:  # the polite close after QUIT takes too long
+            self._transport.abort()
+            return
+        if self._writable is not None:
+            unsent = self._transport.get_write_buffer_size()
+            if unsent < self._unsent:  # slow is not dead
+                self._unsent = unsent
+                self.arm(self._patience)
+                return
+            self.abort(f"no octet of the message was taken within {self._patience:g} s")
+            return
+        self.abort(f"no reply to {self._expected[0]} within {self._patience:g} s")
+
+    def quit(self, seconds: float) -> None:
+        """Say QUIT and close when it is answered (RFC 5321 §4.1.1.10)."""
+        self.command(Command(b"QUIT\r\n", self._quit_answered, seconds))
+
+    def abort(self, why: str, cause: Exception | None = None) -> None:
+        """Close at once, without a word: the state is not known to both sides any more."""
+        self._transport.abort()
+        self._fail(why, cause)
+
+    # What the event loop tells us.
+
+    def data_received(self, data: bytes) -> None:
+        """Match replies with commands, in order."""
+        try:
+            # Line by line, so that a reply counts although garbage follows it.
+            several = data.find(b"\n") != len(data) - 1
+            for piece in data.splitlines(keepends=True) if several else (data,):
+                for reply in self._reader.feed(piece):
+                    self._answer(reply)
+                if self.failure:
+                    return
+        except ReplySyntaxError as exc:
+            self.abort(f"the server sent something that is not a reply: {exc}", exc)
+            return
+        if not self._outstanding and not self._reader.is_empty:
+            self.abort("the server sent octets that nobody asked for")
+        if self._writable is not None:
+            self._wake_writer()
+
+    def eof_received(self) -> None:
+        """The server will say nothing more, so nothing more can be done here."""
+        self.abort("the server closed the connection")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone."""
+        self._fail(f"the connection was lost: {exc}" if exc else "the connection was lost", exc)
+        self._on_closed(self)
+
+    def pause_writing(self) -> None:
+        """The transport holds more than `HIGH_WATER_OCTETS`."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """The transport holds less than `LOW_WATER_OCTETS` again."""
+        self._paused = False
+        self._wake_writer()
+
+    # Inner workings.
+
+    def _answer(self, reply: Reply) -> None:
+        if self.failure:
+            return
+        if not self._outstanding:
+            self.abort(f"the server sent a reply that nobody asked for: {reply}")
+            return
+        command = self._expected.popleft()
+        self._outstanding -= 1
+        if not command.is_answered_by(reply):
+            self.abort(f"the server answered {command} with {reply}")
+            return
+        # Before the callback, which may ask the next thing and set its time.
+        if self._outstanding:
+            self.arm(self._expected[0].seconds)
+        else:
+            self._deadline = inf
+        command.on_reply(reply)
+        if reply.code == CLOSING:
+            self.abort(f"the server closes the connection: {reply}")
+        elif self._expected and not self._outstanding:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write the commands whose turn it is."""
+        written = self._outstanding
+        if self.capabilities.pipelining:
+            self._outstanding = len(self._expected)
+            lines = [command.line for command in self._expected][written:]
+        elif not written and self._expected:
+            self._outstanding = 1
+            lines = [self._expected[0].line]
+        else:
+            return
+        if not written:
+            self.arm(self._expected[0].seconds)
+        self._transport.write(b"".join(lines))
+
+    def _fail(self, why: str, cause: Exception | None) -> None:
+        if self.failure:
+            return
+        self.failure = why
+        self._expected.clear()
+        self._outstanding = 0
+        self._deadline = inf
+        self._wake_writer()
+        occupant, self.occupant = self.occupant, None
+        if occupant is not None:
+            occupant.connection_failed(why, cause)
+
+    def _quit_answered(self, _reply: Reply) -> None:
+        patience = self._patience
+        self._fail("QUIT", None)
+        self._transport.close()
+        self.arm(patience)
+
+    def _wake_writer(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)

@@ -1,0 +1,65 @@
+"""What a client hears when the next hop has given no reply to pass on. Pure.
+
+RFC 3463 §3.5 (X.4: network and routing), §3.4 (X.3: system), §3.8 (X.7: security).
+All of them are temporary but the last one: what is wrong is between us and the hop, and the
+message may well go out later. `detail` names hosts, causes and fixes, and goes to the log.
+"""
+
+from __future__ import annotations
+
+from relay.core.errors import Reason, Rejection
+from relay.core.reply import own
+
+
+def unreachable(detail: str) -> Rejection:
+    """No connection, no greeting, or a greeting or EHLO that says no."""
+    reply = own(451, "4.4.1", "The next hop cannot be reached now")
+    return Rejection(reply, Reason.UPSTREAM_UNAVAILABLE, detail)
+
+
+def broken(detail: str) -> Rejection:
+    """The connection was lost, or garbled, while it was being opened."""
+    reply = own(451, "4.4.2", "The connection to the next hop was lost")
+    return Rejection(reply, Reason.UPSTREAM_UNAVAILABLE, detail)
+
+
+def tls_missing(detail: str) -> Rejection:
+    """The hop does not offer the TLS that is required of it."""
+    reply = own(451, "4.7.4", "The next hop offers no secure connection now")
+    return Rejection(reply, Reason.UPSTREAM_UNAVAILABLE, detail)
+
+
+def tls_failed(detail: str) -> Rejection:
+    """The TLS handshake failed, or the certificate is not the hop's."""
+    reply = own(451, "4.7.5", "No secure connection to the next hop is possible now")
+    return Rejection(reply, Reason.UPSTREAM_UNAVAILABLE, detail)
+
+
+def auth_failed(detail: str) -> Rejection:
+    """AUTH is not offered, not permitted on this connection, or was refused."""
+    reply = own(451, "4.7.0", "The next hop does not let this relay in now")
+    return Rejection(reply, Reason.UPSTREAM_UNAVAILABLE, detail)
+
+
+def exhausted(detail: str) -> Rejection:
+    """All connections stayed busy for too long, or the pool is closed."""
+    reply = own(451, "4.3.2", "No connection to the next hop is free now")
+    return Rejection(reply, Reason.UPSTREAM_UNAVAILABLE, detail)
+
+
+def lost(detail: str) -> Rejection:
+    """The connection was lost before the end of the message: the hop does not have it."""
+    reply = own(451, "4.4.2", "The connection to the next hop was lost")
+    return Rejection(reply, Reason.UPSTREAM_LOST, detail)
+
+
+def outcome_unknown(detail: str) -> Rejection:
+    """No reply after the end of the message: the hop may have it, a retry may duplicate it."""
+    reply = own(451, "4.4.2", "The next hop did not say whether it took the message")
+    return Rejection(reply, Reason.OUTCOME_UNKNOWN, detail)
+
+
+def smtputf8_missing(detail: str) -> Rejection:
+    """SMTPUTF8 is asked for, and the hop cannot carry it (RFC 6531 §3.5: 550 5.6.7)."""
+    reply = own(550, "5.6.7", "The next hop does not offer SMTPUTF8")
+    return Rejection(reply, Reason.NOT_CARRIABLE, detail)

@@ -1,0 +1,328 @@
+"""One mail transaction with the next hop: MAIL and RCPT, then the message. IO.
+
+RFC 5321 §3.3 and §4.1.1, RFC 2920 (PIPELINING).
+The hop's replies are handed on as they are. Where there is none, a `Rejection` says whether
+the hop can have the message: `UPSTREAM_LOST` (it cannot) or `OUTCOME_UNKNOWN` (it may).
+
+Deviation: a kept connection that dies before it has answered anything is replaced once,
+without the client's knowledge; nothing was accepted, so nothing can be sent twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Generator, Sequence
+from enum import Enum, auto
+from typing import Any, Protocol
+
+from relay.core.capabilities import Capabilities
+from relay.core.envelope import MailCommand, RcptCommand
+from relay.core.errors import Rejection
+from relay.core.reply import Reply, ReplySyntaxError
+from relay.upstream import rejections
+from relay.upstream.protocol import Command, Connection
+from relay.upstream.settings import UpstreamSettings
+from relay.upstream.transfer import Transfer
+from relay.upstream.wire import mail_line, message_parts, rcpt_line
+
+
+class Source(Protocol):
+    """Where connections come from and go back to: the pool."""
+
+    async def replace(self, why: str) -> Connection:
+        """A connection in the place of a kept one that was dead.
+
+        Args:
+            why: what happened to the dead one.
+
+        Raises:
+            Rejection: there is none.
+        """
+
+    def give_back(self, connection: Connection, *, reset: bool) -> None:
+        """Take back a connection, in whatever state it is.
+
+        Args:
+            connection: all its replies have come, or are awaited and of no interest.
+            reset: whether it needs an RSET before the next transaction.
+        """
+
+
+class _Stage(Enum):
+    ADDRESSING = auto()  # MAIL and RCPT
+    SENDING = auto()
+    OVER = auto()
+
+
+class PendingReply(Awaitable[Reply]):
+    """The reply to one RCPT, to be awaited by one task; again, when that was cancelled.
+
+    Raises (when awaited):
+        Rejection: the connection was lost before the reply came.
+    """
+
+    __slots__ = ("_transaction", "_woken", "line", "reply")
+
+    def __init__(self, transaction: Transaction, line: bytes) -> None:
+        self._transaction = transaction
+        self._woken: asyncio.Future[None] | None = None
+        self.line = line
+        self.reply: Reply | None = None
+
+    def __await__(self) -> Generator[Any, None, Reply]:
+        while self.reply is None:
+            if self._transaction.is_waiting:
+                self._woken = asyncio.get_running_loop().create_future()
+                yield from self._woken
+            else:
+                yield from self._transaction.recover().__await__()
+        return self.reply
+
+    def answered(self, reply: Reply) -> None:
+        """Take the hop's reply to this RCPT."""
+        self._transaction.rcpt_answered(reply)
+        self.settle(reply)
+
+    def settle(self, reply: Reply) -> None:
+        """Take a reply, unless there is one: MAIL's own stands for all when MAIL is refused."""
+        if self.reply is None:
+            self.reply = reply
+            self.wake()
+
+    def wake(self) -> None:
+        """Let the awaiting task look again."""
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+
+class Transaction:
+    """One transaction, made by `Pool.begin`. Call `abandon` in the end, in any case.
+
+    Attributes:
+        upstream: the upstream's name, for the log.
+        accepted: how many recipients the hop has accepted (2yz).
+    """
+
+    __slots__ = (
+        "_connection",
+        "_failure",
+        "_has_heard",
+        "_has_replayed",
+        "_mail",
+        "_mail_is_issued",
+        "_mail_line",
+        "_mail_refusal",
+        "_must_replay",
+        "_recipients",
+        "_replay_lock",
+        "_settings",
+        "_source",
+        "_stage",
+        "accepted",
+        "upstream",
+    )
+
+    def __init__(
+        self,
+        mail: MailCommand,
+        connection: Connection,
+        *,
+        source: Source,
+        settings: UpstreamSettings,
+    ) -> None:
+        self.upstream = settings.name
+        self.accepted = 0
+        self._settings = settings
+        self._source = source
+        self._mail = mail
+        self._mail_is_issued = False
+        self._mail_refusal: Reply | None = None
+        self._recipients: list[PendingReply] = []
+        self._stage = _Stage.ADDRESSING
+        self._failure: Rejection | None = None
+        self._has_heard = False
+        self._has_replayed = False
+        self._must_replay = ""  # what happened to the connection, when that is to be hidden
+        self._replay_lock: asyncio.Lock | None = None
+        self._occupy(connection)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the hop offers on this connection; final once a recipient was answered."""
+        return self._connection.capabilities
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the replies may still come without anything being done for it."""
+        return not self._must_replay and self._failure is None
+
+    def recipient(self, rcpt: RcptCommand) -> PendingReply:
+        """Write RCPT, and MAIL before the first one (RFC 5321 §4.1.1.2, §4.1.1.3).
+
+        Returns:
+            The hop's reply to come. When MAIL is refused, MAIL's own reply for each.
+
+        Raises:
+            ValueError: a control character in the path; nothing was written.
+            RuntimeError: the transaction is past its recipients.
+        """
+        if self._stage is not _Stage.ADDRESSING:
+            raise RuntimeError("a recipient after the message")
+        pending = PendingReply(self, rcpt_line(rcpt))
+        self._recipients.append(pending)
+        if self._mail_refusal is not None:
+            pending.settle(self._mail_refusal)
+        elif self.is_waiting:
+            self._issue([pending])
+        return pending
+
+    async def send(self, header: bytes, body: Sequence[bytes]) -> Reply:
+        """Send the message and end the transaction; see `relay.upstream.transfer`.
+
+        The octets are not changed, but for dot-stuffing when the hop lacks CHUNKING. When
+        the caller is cancelled on the way, the connection is closed.
+
+        Args:
+            header: the header section with its last CRLF.
+            body: blocks of octets after the blank line, CRLF only, no dot-stuffing.
+
+        Returns:
+            The hop's reply as it is; any 2yz says that the hop has the message.
+
+        Raises:
+            Rejection: the connection was lost; `reason` says whether the hop may have the
+                message.
+            ValueError: header or body does not end in CRLF; nothing was written.
+            RuntimeError: no recipient was accepted, or the transaction is over.
+        """
+        parts = message_parts(header, body)
+        for pending in self._recipients:
+            if pending.reply is None:
+                await pending
+        if self._failure is not None:
+            raise self._failure
+        if self._stage is not _Stage.ADDRESSING or not self.accepted:
+            raise RuntimeError("a message without an accepted recipient")
+        self._stage = _Stage.SENDING
+        try:
+            transfer = Transfer(parts, self._connection, self._settings)
+            reply = await transfer.run()
+        except BaseException:  # cancellation too: a message half sent is never left behind
+            self._connection.abort("the message was given up on the way")
+            raise
+        finally:
+            self._stage = _Stage.OVER
+            self._recipients.clear()
+        # RFC 3030 §2: a refused BDAT asks for RSET; after DATA it does no harm.
+        self._source.give_back(self._connection, reset=not reply.is_positive)
+        return reply
+
+    async def abandon(self) -> None:
+        """End the transaction if it is not over; recipients still awaited are rejected."""
+        stage, self._stage = self._stage, _Stage.OVER
+        if stage is _Stage.SENDING:
+            self._connection.abort("the transaction was abandoned on the way")
+        elif stage is _Stage.ADDRESSING:
+            if self._failure is None:
+                self._fail(rejections.lost(f"{self._settings.hop}: the transaction was abandoned"))
+            self._recipients.clear()
+            self._connection.drop_unsent()
+            self._source.give_back(self._connection, reset=self._mail_is_issued)
+
+    async def recover(self) -> None:
+        """Begin anew on another connection, or say why there will be no reply.
+
+        Raises:
+            Rejection: the connection was lost, and this transaction cannot begin anew.
+        """
+        if self._replay_lock is None:
+            self._replay_lock = asyncio.Lock()
+        async with self._replay_lock:  # several recipients may be awaited at once
+            if self._must_replay:
+                await self._replay()
+        if self._failure is not None:
+            raise self._failure
+
+    def rcpt_answered(self, reply: Reply) -> None:
+        """Count the reply to one RCPT; called by its `PendingReply`."""
+        self._has_heard = True
+        if reply.is_positive:
+            self.accepted += 1
+
+    def connection_failed(self, why: str, cause: Exception | None) -> None:
+        """The connection is of no more use; called by it."""
+        if self._can_replay(cause):
+            self._must_replay = why
+            self._wake_recipients()
+        else:
+            rejection = rejections.lost(f"{self._settings.hop}: {why}")
+            rejection.__cause__ = cause
+            self._fail(rejection)
+
+    def _occupy(self, connection: Connection) -> None:
+        """Take a connection into use.
+
+        Raises:
+            Rejection: 550 5.6.7, it cannot carry what MAIL asks for.
+        """
+        self._connection = connection
+        self._mail_line = mail_line(self._mail, connection.capabilities)
+        connection.transactions += 1
+        connection.occupant = self
+
+    def _issue(self, recipients: Sequence[PendingReply]) -> None:
+        """Write RCPTs, with MAIL before the first, in one write if the hop offers PIPELINING."""
+        seconds = self._settings.timeouts.rcpt_seconds
+        commands = [Command(pending.line, pending.answered, seconds) for pending in recipients]
+        if not self._mail_is_issued:
+            self._mail_is_issued = True
+            seconds = self._settings.timeouts.mail_seconds
+            commands.insert(0, Command(self._mail_line, self._mail_answered, seconds))
+        self._connection.command(*commands)
+
+    def _mail_answered(self, reply: Reply) -> None:
+        self._has_heard = True
+        if not reply.is_positive:
+            self._mail_refusal = reply
+            self._connection.drop_unsent()
+            for pending in self._recipients:
+                pending.settle(reply)
+
+    def _fail(self, rejection: Rejection) -> None:
+        self._must_replay = ""
+        self._failure = rejection
+        self._wake_recipients()
+
+    def _wake_recipients(self) -> None:
+        for pending in self._recipients:
+            pending.wake()
+
+    def _can_replay(self, cause: Exception | None) -> bool:
+        """Whether nothing at all was heard on a connection that was kept from before."""
+        return (
+            self._connection.transactions > 1
+            and not (self._has_heard or self._has_replayed)
+            and not isinstance(cause, ReplySyntaxError)
+        )
+
+    async def _replay(self) -> None:
+        """Begin anew on another connection, with the recipients so far."""
+        try:
+            connection = await self._source.replace(self._must_replay)
+        except Rejection as rejection:
+            self._fail(rejection)
+            return
+        self._must_replay = ""
+        self._has_replayed = True
+        self._mail_is_issued = False
+        if self._stage is not _Stage.ADDRESSING:  # abandoned meanwhile
+            self._source.give_back(connection, reset=False)
+            return
+        try:
+            self._occupy(connection)
+        except Rejection as rejection:
+            self._source.give_back(connection, reset=False)
+            self._fail(rejection)
+            return
+        if self._recipients:
+            self._issue(self._recipients)

@@ -1,0 +1,169 @@
+"""The inbound edge with everything around it in memory: sessions, a key, events, an upstream."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from relay.core.dkim.algorithm import Algorithm, PublicKey, SigningKey, sign_digest
+from relay.core.errors import key_unavailable
+from relay.core.events import Event, Noted, TransactionEnded
+from relay.core.message import ReadLimits
+from relay.core.policy import ClientRule, SigningDomains
+from relay.flow import Terms
+from relay.listener.session import Session, SessionLimits
+from relay.listener.sockets import Listeners
+from relay.listener.transit import Station
+from tests.fakes.smtp_client import MemoryClient
+from tests.fakes.upstream import FakeUpstream
+
+LOCAL = ClientRule("local", (ip_network("127.0.0.0/8"), ip_network("::1/128")))
+LIMITS = SessionLimits(
+    max_recipients=4, max_command_octets=512, max_bad_commands=3, idle_seconds=300.0
+)
+READ_LIMITS = ReadLimits(max_message_octets=100_000, max_header_octets=20_000)
+MESSAGE = b"From: a@example.com\r\nSubject: hello\r\n\r\nHello.\r\n"
+
+
+@dataclass(frozen=True)
+class MemoryKey:
+    """An Ed25519 key: made and used in microseconds."""
+
+    domain: str
+    private: ed25519.Ed25519PrivateKey
+    selector: str = "s1"
+
+    @property
+    def public(self) -> PublicKey:
+        """The public half."""
+        return PublicKey(Algorithm.ED25519_SHA256, self.private.public_key())
+
+    async def sign(self, digest: bytes) -> bytes:
+        """The signature over a digest."""
+        return sign_digest(self.private, digest)
+
+
+class MemoryKeys:
+    """Keys for some domains; those in `closed` cannot sign now.
+
+    Attributes:
+        fault: raised instead, when there is one.
+    """
+
+    def __init__(self, *domains: str) -> None:
+        private = ed25519.Ed25519PrivateKey.generate()
+        self.closed: set[str] = set()
+        self.fault: Exception | None = None
+        self._keys = {domain: MemoryKey(domain, private) for domain in domains}
+
+    @property
+    def domains(self) -> list[str]:
+        """The domains there are keys for."""
+        return list(self._keys)
+
+    def signers(self, domain: str) -> Sequence[SigningKey]:
+        """The key of a domain."""
+        if self.fault is not None:
+            raise self.fault
+        if domain in self.closed:
+            raise key_unavailable(domain, "its record is not published")
+        return (self._keys[domain],)
+
+
+class Edge:
+    """Make it within a running loop.
+
+    Attributes:
+        upstream, keys: behind the sessions.
+        events: everything that was emitted.
+        emit_fault: raised by `emit`, when there is one.
+        sessions: those that are open.
+    """
+
+    hostname = "relay.example"
+
+    def __init__(
+        self,
+        *,
+        limits: SessionLimits = LIMITS,
+        read_limits: ReadLimits = READ_LIMITS,
+        rules: tuple[ClientRule, ...] = (LOCAL,),
+        received: str = "off",
+        has_room: bool = True,
+    ) -> None:
+        self.limits = limits
+        self.rules = rules
+        self.upstream = FakeUpstream()
+        self.keys = MemoryKeys("example.com", "closed.example")
+        self.keys.closed = {"closed.example"}
+        self.events: list[Event] = []
+        self.emit_fault: Exception | None = None
+        self.sessions: set[Session] = set()
+        self._has_room = has_room
+        numbers = itertools.count(1)
+        seconds = itertools.count(100)
+        self.station = Station(
+            terms=Terms(
+                domains=SigningDomains(
+                    dict.fromkeys(self.keys.domains, False), organizational=lambda _: None
+                )
+            ),
+            keys=self.keys,
+            upstream=self.upstream,
+            read_limits=read_limits,
+            hostname=self.hostname,
+            received=received,
+            now=lambda: 1_700_000_000.0,
+            monotonic=lambda: float(next(seconds)),
+            unique=lambda: f"id{next(numbers)}",
+            emit=self._emit,
+        )
+
+    def client(self, address: str = "127.0.0.1") -> MemoryClient:
+        """A client of a new session; both are in memory."""
+        session = self.session()
+        self.sessions.add(session)
+        return MemoryClient(session, address=address)
+
+    def session(self) -> Session:
+        """A session whose connection is to come."""
+        return Session(
+            self.station,
+            self.limits,
+            rules=self.rules,
+            has_room=lambda _: self._has_room,
+            closed=self.sessions.discard,
+            loop=asyncio.get_running_loop(),
+        )
+
+    def listeners(self, *, max_connections: int = 10) -> Listeners:
+        """Real sockets in front of the same sessions."""
+        return Listeners(
+            self.station, self.limits, rules=self.rules, max_connections=max_connections
+        )
+
+    @property
+    def endings(self) -> list[TransactionEnded]:
+        """How the transactions ended."""
+        return [event for event in self.events if isinstance(event, TransactionEnded)]
+
+    @property
+    def ending(self) -> TransactionEnded:
+        """How the only transaction ended."""
+        [ending] = self.endings
+        return ending
+
+    @property
+    def faults(self) -> list[Noted]:
+        """What was noted as an error."""
+        return [e for e in self.events if isinstance(e, Noted) and e.level == "error"]
+
+    def _emit(self, event: Event) -> None:
+        self.events.append(event)
+        if self.emit_fault is not None:
+            raise self.emit_fault
