@@ -22,7 +22,7 @@ from relay.core.errors import ConfigError, Fault
 from relay.core.events import Event, Noted
 from relay.core.message import ReadLimits
 from relay.core.policy import ClientRule, SigningDomains
-from relay.core.profile import Profile, parse_profile
+from relay.core.profile import Profile, parse_profile, suggest
 from relay.dns.gate import Gate, OpenGate, RecordChange, RecordGate, RecordState
 from relay.dns.resolver import DnsResolver
 from relay.flow import Terms
@@ -58,20 +58,25 @@ async def running(config: Config, emit: Emit) -> AsyncIterator[Listeners]:
         Keyring.load, Path(config.keys_dir), domains=config.domains, gate=gate
     )
     _tell_keys(keyring, emit)
+    for hint in profile_hints(config):
+        emit(Noted("upstream.questionable", "warning", (("detail", hint),)))
     changed = _record_teller(emit)
     for change in await gate.check(keyring.keys):
         changed(change)
     pool = Pool(upstream_settings(config), emit=_upstream_teller(emit))
     listeners = _listeners(config, keyring, pool, profile, emit)
+    await listeners.open([listener.host_port for listener in config.listeners])
+    failure: Exception | None = None
     async with asyncio.TaskGroup() as tasks:
         background = [
             tasks.create_task(gate.watch(lambda: keyring.keys, changed)),
             tasks.create_task(listeners.sweep()),
         ]
         try:
-            await listeners.open([listener.host_port for listener in config.listeners])
             emit(Noted("service.started", "info", _started_fields(config, keyring, listeners)))
             yield listeners
+        except Exception as exc:  # the caller's own, which a group would wrap
+            failure = exc
         finally:
             cut_off = await listeners.close(config.service.drain_seconds)
             await pool.close()
@@ -79,6 +84,8 @@ async def running(config: Config, emit: Emit) -> AsyncIterator[Listeners]:
                 task.cancel()
             level = "warning" if cut_off else "info"
             emit(Noted("service.stopped", level, (("sessions_cut_off", cut_off),)))
+    if failure is not None:
+        raise failure
 
 
 def _listeners(
@@ -174,12 +181,34 @@ def load_profile(name: str) -> Profile:
     Raises:
         ConfigError: there is none of that name; the fix lists those there are.
     """
-    folder = resources.files("relay.profiles")
-    known = sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if ".toml" in f.name)
+    known = profile_names()
     if name not in known:
         fault = Fault("upstreams[0].profile", f"no profile {name!r}", f"one of {', '.join(known)}")
         raise ConfigError((fault,))
-    return parse_profile(name, tomllib.loads((folder / f"{name}.toml").read_text("utf-8")))
+    text = (resources.files("relay.profiles") / f"{name}.toml").read_text("utf-8")
+    return parse_profile(name, tomllib.loads(text))
+
+
+def profile_names() -> tuple[str, ...]:
+    """The profiles there are, by name."""
+    names = (file.name for file in resources.files("relay.profiles").iterdir())
+    return tuple(sorted(n.removesuffix(".toml") for n in names if n.endswith(".toml")))
+
+
+def profile_hints(config: Config) -> tuple[str, ...]:
+    """What an operator should know of the profile that is set, and of one that fits better.
+
+    Raises:
+        ConfigError: there is no such profile.
+    """
+    upstream = config.upstreams[0]
+    profile = load_profile(upstream.profile)
+    host, _ = upstream.host_port
+    fitting = suggest(host, [load_profile(name) for name in profile_names()])
+    hints = [f"profile {profile.name}: {warning}" for warning in profile.warnings]
+    if fitting is not None and fitting != profile.name:
+        hints.append(f'{host} looks like {fitting}: consider profile = "{fitting}"')
+    return tuple(hints)
 
 
 def _organizational(config: Config) -> Callable[[str], str | None]:

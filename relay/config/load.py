@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from relay.config.lines import Location, find_lines, nearest_line
-from relay.config.settings import Config, Upstream
+from relay.config.settings import Config, Upstream, cross_faults
 from relay.core.errors import ConfigError, Fault
 
 PREFIX = "DKIM_RELAY_"
@@ -24,8 +24,10 @@ CONFIG_VARIABLE = PREFIX + "CONFIG"
 DEFAULT_FILE = Path("config/relay.toml")
 _SECTIONS = ("dns", "signing", "limits", "logging", "service")
 _SECRETS = ("password",)
-# What Kubernetes sets by itself for a Service that is called dkim-relay.
-_SERVICE_LINK = re.compile(r"(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP).*)?)")
+# What Kubernetes sets by itself for Services that are called dkim-relay, dkim-relay-admin …
+_SERVICE_LINK = re.compile(
+    r"(?!.*__)(?:[A-Z0-9_]+_)?(?:SERVICE_(?:HOST|PORT(?:_.+)?)|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_.+)?)?)"
+)
 
 
 class _Source:
@@ -39,9 +41,13 @@ class _Source:
     def from_variable(self, location: Location, variable: str) -> None:
         self._variables[location] = variable
 
+    def is_variable(self, location: Location) -> bool:
+        return location in self._variables
+
     def where(self, location: Location) -> str:
-        if location in self._variables:
-            return self._variables[location]
+        for length in range(len(location), 0, -1):  # an item of a list, a key of a section
+            if location[:length] in self._variables:
+                return self._variables[location[:length]]
         line = nearest_line(self._lines, location)
         if line is not None:
             return f"{self._file}:{line}"
@@ -62,12 +68,17 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     data, source = _read_file(path, environ)
     faults = _apply_environment(data, environ, source)
     faults += _read_secret_files(data, source)
-    if faults:
-        raise ConfigError(tuple(faults))
+    crossed = [
+        Fault(source.where(location), what, fix) for location, what, fix in cross_faults(data)
+    ]
+    config = None
     try:
-        return Config.model_validate(data)
+        config = Config.model_validate(data)
     except ValidationError as exc:
-        raise ConfigError(tuple(_fault(error, source) for error in exc.errors())) from None
+        faults += [_fault(error, source) for error in exc.errors() if error["type"] != "cross"]
+    if config is None or faults or crossed:
+        raise ConfigError((*faults, *crossed))
+    return config
 
 
 def _read_file(path: Path | None, environ: Mapping[str, str]) -> tuple[dict[str, Any], _Source]:
@@ -99,15 +110,13 @@ def _apply_environment(
         if location is None:
             faults.append(Fault(variable, "is not a setting", "see dkim-relay config example"))
             continue
-        section = data.get(str(location[0]))
-        if len(location) == 3 and isinstance(section, list) and len(section) > 1:
+        given = data.get(str(location[0]))
+        if len(location) == 3 and isinstance(given, list) and len(given) > 1:
             what = f"speaks of one, and the file has several [[{location[0]}]]"
             faults.append(Fault(variable, what, "set it in the file"))
-            continue
-        if len(location) > 1 and not isinstance(section, (list, dict, type(None))):
-            continue  # the file has something else there, which is a fault of its own
-        _put(data, location, environ[variable])
-        source.from_variable(location, variable)
+        elif _put(data, location, environ[variable]):
+            source.from_variable(location, variable)
+            _forget_other_secret(data, location, source)
     return faults
 
 
@@ -127,7 +136,8 @@ def _location(name: str) -> Location | None:
     return None
 
 
-def _put(data: dict[str, Any], location: Location, value: str) -> None:
+def _put(data: dict[str, Any], location: Location, value: str) -> bool:
+    """Set a value; False when the file has something of another kind there, a fault itself."""
     target: Any = data
     for part, following in pairwise(location):
         if isinstance(part, int):
@@ -136,8 +146,20 @@ def _put(data: dict[str, Any], location: Location, value: str) -> None:
             target = target[part]
         else:
             target = target.setdefault(part, [] if isinstance(following, int) else {})
+        if not isinstance(target, list if isinstance(following, int) else dict):
+            return False
     last = location[-1]
     target[last] = [v.strip() for v in value.split(",") if v.strip()] if _is_list(last) else value
+    return True
+
+
+def _forget_other_secret(data: dict[str, Any], location: Location, source: _Source) -> None:
+    """A secret of the environment wins over the file's, whichever of the two forms it has."""
+    *section, key = location
+    name = str(key)
+    other = name.removesuffix("_file") if name.endswith("_file") else f"{name}_file"
+    if name.removesuffix("_file") in _SECRETS and not source.is_variable((*section, other)):
+        data["upstreams"][0].pop(other, None)
 
 
 def _is_list(key: str | int) -> bool:
@@ -152,7 +174,9 @@ def _read_secret_files(data: dict[str, Any], source: _Source) -> list[Fault]:
         for secret in _SECRETS:
             name = f"{secret}_file"
             path = upstream.get(name) if isinstance(upstream, dict) else None
-            if not isinstance(path, str) or not path or upstream.get(secret):
+            if not isinstance(upstream, dict) or not isinstance(path, str) or not path:
+                continue
+            if upstream.get(secret):
                 continue
             try:
                 upstream[secret] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
@@ -166,18 +190,25 @@ def _read_secret_files(data: dict[str, Any], source: _Source) -> list[Fault]:
 
 def _fault(error: Any, source: _Source) -> Fault:
     location: Location = tuple(part for part in error["loc"] if part != "[key]")
-    name = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in location).lstrip(".")
     context = error.get("ctx") or {}
-    what = context["what"] if error["type"] == "relay" else _plain(error)
-    fix = context.get("fix", "") if error["type"] == "relay" else _hint(error["type"])
-    return Fault(source.where(location), f"{name}: {what}" if name else what, fix)
+    if context.get("at"):
+        location = (*location, context["at"])
+    name = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in location).lstrip(".")
+    if error["type"] == "relay":
+        return Fault(source.where(location), f"{name}: {context['what']}", context["fix"])
+    return Fault(source.where(location), f"{name}: {_plain(error)}", _hint(error["type"]))
 
 
 def _plain(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return "is not a setting"
     text: str = error["msg"]
-    return text[:1].lower() + text[1:]
+    text = text[:1].lower() + text[1:]
+    given = error["input"]
+    is_secret = error["loc"] and error["loc"][-1] in _SECRETS
+    if error["type"] == "missing" or is_secret or not isinstance(given, str | int | float):
+        return text
+    return f"{text}, not {given!r:.100}"
 
 
 def _hint(kind: str) -> str:

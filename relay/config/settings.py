@@ -6,18 +6,18 @@ Descriptions are what operators read: they stand in config/relay.toml and in the
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    PositiveFloat,
     PositiveInt,
     SecretStr,
+    ValidationError,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -26,13 +26,16 @@ from relay.core.address import a_label, is_domain
 from relay.core.errors import SyntaxFault
 
 MIB = 1024 * 1024
+Item = TypeVar("Item")
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/\s]+):([0-9]{1,5})")
+_URL = re.compile(r"(?i)(smtps?)://(\[[0-9a-f:.]+\]|[a-z0-9._\-]+)(?::([^/]*))?/?")
+MAX_PORT = 65535
 _SELECTOR = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.\-]*[A-Za-z0-9])?")
 
 
-def fault(what: str, fix: str) -> PydanticCustomError:
-    """A fault of a setting: what is wrong, and what to do."""
-    return PydanticCustomError("relay", "{what}", {"what": what, "fix": fix})
+def fault(what: str, fix: str, *, at: str = "") -> PydanticCustomError:
+    """A fault of a setting: what is wrong, what to do, and at which key of its section."""
+    return PydanticCustomError("relay", "{what}", {"what": what, "fix": fix, "at": at})
 
 
 def _domain(value: str) -> str:
@@ -58,7 +61,7 @@ def split_host_port(value: str) -> tuple[str, int]:
         PydanticCustomError: it is neither.
     """
     found = _HOST_PORT.fullmatch(value)
-    if found is None or int(found[2]) > 65535:
+    if found is None or int(found[2]) > MAX_PORT:
         raise fault(f"{value!r} is not HOST:PORT", 'for example "127.0.0.1:2525" or "[::1]:2525"')
     return found[1].strip("[]"), int(found[2])
 
@@ -105,7 +108,13 @@ def _from_address(value: str) -> str:
         return value
     head, at, domain = value.rpartition("@")
     wildcard = not at and domain.startswith("*.")
-    name = _domain(domain[2:] if wildcard else domain)
+    try:
+        name = _domain(domain[2:] if wildcard else domain)
+    except PydanticCustomError:
+        name = ""
+    if not name or (at and ("@" in head or "*" in head or not head)):
+        what = f'{value!r} is no domain, "*.domain" or address'
+        raise fault(what, 'for example "example.com", "*.example.com" or "user@example.com"')
     return f"{head}@{name}" if at else ("*." if wildcard else "") + name
 
 
@@ -115,12 +124,38 @@ def _hostname(value: str) -> str:
     return value
 
 
+def _split_url(url: str) -> tuple[str, str, int]:
+    """Scheme and host in lower case, and the port, 0 when there is none."""
+    found = _URL.fullmatch(url)
+    if found is None:
+        # Not shown: people put passwords into it.
+        raise fault("url is not smtp://HOST:PORT", 'for example "smtp://smtp.example.net:587"')
+    port = found[3]
+    if port is not None and not (port.isdecimal() and 0 < int(port[:6]) <= MAX_PORT):
+        raise fault("url has a bad port", "1 to 65535")
+    return found[1].lower(), found[2].strip("[]").lower(), int(port or 0)
+
+
+def _upstream_url(url: str) -> str:
+    if "@" in url:
+        raise fault("url has credentials in it", "put them into username and password")
+    _split_url(url)
+    return url
+
+
+def _some(values: tuple[Item, ...]) -> tuple[Item, ...]:
+    if not values:
+        raise fault("is empty", "name at least one, or leave it out")
+    return values
+
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class Section(BaseModel):
     """A section of the settings: frozen, and nothing unknown in it."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Listener(Section):
@@ -146,9 +181,9 @@ class Client(Section):
     """Who may submit, and as whom. Without any, loopback may use every configured domain."""
 
     name: str = Field(min_length=1, description="For logs.")
-    networks: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
-        min_length=1, description="Networks these clients connect from."
-    )
+    networks: Annotated[
+        tuple[Annotated[str, AfterValidator(_network)], ...], AfterValidator(_some)
+    ] = Field(description="Networks these clients connect from.")
     from_addresses: tuple[Annotated[str, AfterValidator(_from_address)], ...] = Field(
         default=("*",),
         description='What may stand in From: "example.com", "*.example.com", '
@@ -165,7 +200,7 @@ class Upstream(Section):
     """The smarthost that signed mail goes to."""
 
     name: str = Field(default="upstream", min_length=1, description="For logs.")
-    url: str = Field(
+    url: Annotated[str, AfterValidator(_upstream_url)] = Field(
         description="smtp://HOST:PORT, or smtps://HOST:PORT for TLS from the first octet."
     )
     tls: Literal["", "implicit", "starttls", "opportunistic", "none"] = Field(
@@ -182,51 +217,47 @@ class Upstream(Section):
     insecure_auth: bool = Field(
         default=False, description="Send the password over a connection without verified TLS."
     )
-    profile: str = Field(default="generic", description="What the upstream rewrites: generic, ses.")
+    profile: str = Field(
+        default="generic",
+        description="What the upstream rewrites and limits: generic, ses, postmark, sendgrid, "
+        "mailgun, office365, google-relay, postfix.",
+    )
     max_connections: PositiveInt = Field(default=50, description="Connections at most.")
     max_messages_per_connection: PositiveInt = Field(
         default=1000, description="Then a connection is closed."
     )
-    idle_seconds: PositiveFloat = Field(
+    idle_seconds: Seconds = Field(
         default=60.0, description="A connection unused for so long is closed."
     )
-    connect_seconds: PositiveFloat = Field(
+    connect_seconds: Seconds = Field(
         default=30.0, description="For connecting, TLS, EHLO and AUTH together."
     )
-    acquire_seconds: PositiveFloat = Field(
+    acquire_seconds: Seconds = Field(
         default=30.0, description="How long a message waits for a free connection."
     )
 
     @model_validator(mode="after")
     def _check(self) -> Upstream:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path.strip("/"):
-            raise fault("url is not smtp://HOST:PORT", 'for example "smtp://smtp.example.net:587"')
-        if parts.username is not None or parts.password is not None:
-            raise fault("url has credentials in it", "put them into username and password")
-        try:
-            _ = parts.port
-        except ValueError as exc:
-            raise fault("url has a bad port", "1 to 65535") from exc
-        if parts.scheme == "smtps" and self.tls not in ("", "implicit"):
-            raise fault(f"tls = {self.tls!r} contradicts smtps://", "use smtp://, or leave tls out")
+        if self.url.lower().startswith("smtps:") and self.tls not in ("", "implicit"):
+            what = f"tls = {self.tls!r} contradicts smtps:// of the url"
+            raise fault(what, "use smtp://, or leave tls out", at="tls")
         if self.password.get_secret_value() and self.password_file:
-            raise fault("password and password_file are both set", "keep one")
+            what = "password and password_file are both set"
+            raise fault(what, "keep one", at="password_file")
         return self
 
     @property
     def host_port(self) -> tuple[str, int]:
         """Where it listens."""
-        parts = urlsplit(self.url)
-        default = 465 if parts.scheme == "smtps" else 25
-        return parts.hostname or "", parts.port or default
+        scheme, host, port = _split_url(self.url)
+        return host, port or (465 if scheme == "smtps" else 25)
 
     @property
     def tls_mode(self) -> str:
         """`tls`, with its default resolved."""
         if self.tls:
             return self.tls
-        return "implicit" if urlsplit(self.url).scheme == "smtps" else "starttls"
+        return "implicit" if _split_url(self.url)[0] == "smtps" else "starttls"
 
 
 class Domain(Section):
@@ -249,7 +280,7 @@ class Dns(Section):
     nameservers: tuple[Annotated[str, AfterValidator(_nameserver)], ...] = Field(
         default=(), description='Empty for the system\'s; else for example ["127.0.0.1:5353"].'
     )
-    timeout_seconds: PositiveFloat = Field(default=5.0, description="For one look-up in all.")
+    timeout_seconds: Seconds = Field(default=5.0, description="For one look-up in all.")
 
 
 class Signing(Section):
@@ -291,7 +322,7 @@ class Limits(Section):
     max_bad_commands: PositiveInt = Field(
         default=20, description="Commands that make no sense; then 421."
     )
-    idle_seconds: PositiveFloat = Field(
+    idle_seconds: Seconds = Field(
         default=300.0, description="A client silent for so long is sent 421 and closed."
     )
 
@@ -313,7 +344,7 @@ class Service(Section):
     hostname: Annotated[str, AfterValidator(_hostname)] = Field(
         default="", description="Our name in greeting, EHLO and Received; empty for the machine's."
     )
-    drain_seconds: PositiveFloat = Field(
+    drain_seconds: Seconds = Field(
         default=30.0, description="On SIGTERM, transactions in flight have so long to finish."
     )
     workers: int = Field(default=1, ge=1, le=1, description="Processes; one, for now.")
@@ -325,7 +356,7 @@ class Config(Section):
     keys_dir: str = Field(
         default="keys", min_length=1, description="Private keys: DOMAIN/SELECTOR.pem in here."
     )
-    listeners: tuple[Listener, ...] = Field(default=(Listener(),), min_length=1)
+    listeners: Annotated[tuple[Listener, ...], AfterValidator(_some)] = (Listener(),)
     clients: tuple[Client, ...] = ()
     upstreams: tuple[Upstream, ...] = ()
     domains: dict[Annotated[str, AfterValidator(_domain)], Domain] = Field(default_factory=dict)
@@ -337,17 +368,33 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Config:
-        if len(self.upstreams) != 1:
-            found = "no upstream" if not self.upstreams else "several upstreams"
-            raise fault(
-                f"{found}, one is needed",
-                "set DKIM_RELAY_UPSTREAM__URL, or url in one [[upstreams]]",
-            )
-        # An open relay by configuration is the field's commonest incident: refuse to start.
-        for listener in self.listeners:
-            if not listener.is_loopback and not self.clients:
-                raise fault(
-                    f"listener {listener.address} is open to others, and no client is named",
-                    'add [[clients]] with name and networks, or listen on "127.0.0.1:2525"',
-                )
+        for _, what, fix in cross_faults(self.model_dump()):
+            raise PydanticCustomError("cross", "{what}", {"what": what, "fix": fix})
         return self
+
+
+def cross_faults(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """What sections say against each other: (location, what is wrong, what to do).
+
+    Args:
+        data: the settings as they were given; other faults in them are passed over.
+    """
+    upstreams, listeners = data.get("upstreams"), data.get("listeners")
+    if not upstreams or (isinstance(upstreams, list | tuple) and len(upstreams) > 1):
+        found = "no upstream" if not upstreams else "several upstreams"
+        fix = "set DKIM_RELAY_UPSTREAM__URL, or url in one [[upstreams]]"
+        yield ("upstreams", 1), f"{found}, one is needed", fix
+    # An open relay by configuration is the field's commonest incident: refuse to start.
+    for index, given in enumerate(listeners if isinstance(listeners, list | tuple) else ()):
+        address = given.get("address") if isinstance(given, Mapping) else None
+        if isinstance(address, str) and not data.get("clients") and _is_open(address):
+            what = f"listener {address} is open to others, and no client is named"
+            fix = 'add [[clients]] with name and networks, or listen on "127.0.0.1:2525"'
+            yield ("listeners", index, "address"), what, fix
+
+
+def _is_open(address: str) -> bool:
+    try:
+        return not Listener(address=address).is_loopback
+    except ValidationError:
+        return False

@@ -18,6 +18,8 @@ from relay.core.errors import SyntaxFault
 
 MAX_PATH_OCTETS = 256  # RFC 5321 §4.5.3.1.3, the angle brackets included
 MAX_DOMAIN_OCTETS = 255  # RFC 5321 §4.5.3.1.2
+MAX_NAME_OCTETS = 253  # RFC 1035 §2.3.4: 255 as DNS carries it
+MAX_LABEL_OCTETS = 63  # RFC 1035 §2.3.4
 
 _ATEXT = rb"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\x80-\xff]"
 _LDH = rb"[A-Za-z0-9_\x80-\xff](?:[A-Za-z0-9_\-\x80-\xff]*[A-Za-z0-9_\x80-\xff])?"
@@ -37,16 +39,16 @@ def a_label(domain: str) -> str:
         SyntaxFault: not a domain name: an empty or overlong label, or a character that
             IDNA 2008 does not permit.
     """
-    lowered = domain.lower()
-    if lowered.isascii() and not lowered.startswith("xn--") and ".xn--" not in lowered:
-        labels = lowered.split(".")
-        if len(lowered) < MAX_DOMAIN_OCTETS and all(0 < len(label) < 64 for label in labels):
-            return lowered
+    name = domain.lower()
+    if not name.isascii() or name.startswith("xn--") or ".xn--" in name:
+        try:
+            name = idna.encode(name, uts46=True).decode("ascii").lower()
+        except (idna.IDNAError, UnicodeError) as exc:
+            raise SyntaxFault(f"not a domain name: {domain[:80]!r}") from exc
+    is_too_long = len(name) > MAX_NAME_OCTETS or max(map(len, name.split("."))) > MAX_LABEL_OCTETS
+    if is_too_long or not is_domain(name.encode("ascii")):
         raise SyntaxFault(f"not a domain name: {domain[:80]!r}")
-    try:
-        return idna.encode(lowered, uts46=True).decode("ascii").lower()
-    except (idna.IDNAError, UnicodeError) as exc:
-        raise SyntaxFault(f"not a domain name: {domain[:80]!r}") from exc
+    return name
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from itertools import pairwise
 from relay.core.errors import SyntaxFault
 
 MAX_LINE_OCTETS = 998  # RFC 5322 §2.1.1, CRLF excluded
+_VT, _FF = b"\x0b", b"\x0c"
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _FIELD_NAME = re.compile(rb"[!-9;-~]+")  # RFC 5322 §3.6.8 ftext
@@ -51,10 +52,13 @@ class Traits:
     Attributes:
         eight_bit_body: the body has octets above 0x7F (RFC 6152).
         long_body_line: a line of the body is over 998 octets.
+        is_ambiguous: verifiers canonicalize the body in different ways: it has VT or FF,
+            which some take for white space, or it is nothing but white space.
     """
 
     eight_bit_body: bool = False
     long_body_line: bool = False
+    is_ambiguous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,14 @@ def parse_header(section: bytes, *, max_fields: int) -> tuple[Field, ...]:
     return tuple(fields)
 
 
+def _without_mbox_line(section: bytes) -> bytes:
+    """Leave out the "From " line that mailbox files have in front; it is no header field."""
+    if not section.startswith((b"From ", b">From ")):
+        return section
+    line, _, rest = section.partition(b"\r\n")
+    return section if line.partition(b":")[0].rstrip(b" \t") == b"From" else rest
+
+
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
     """How much of a message is read, and how its line ends are treated.
@@ -177,7 +189,8 @@ class MessageReader:
         self._fields: tuple[Field, ...] | None = None
         self._body: list[bytes] = []
         self._open_line = 0  # octets since the last CRLF of the body
-        self._eight_bit = self._long_line = False
+        self._eight_bit = self._long_line = self._is_ambiguous = False
+        self._is_blank = True  # the body has had nothing but white space so far
         self.size_octets = 0
 
     def feed(self, block: bytes) -> None:
@@ -211,11 +224,13 @@ class MessageReader:
             raise MessageFault(*(self._fault or ("5.6.0", "Message is not readable")))
         if self._open_line:  # only a file can end so, never DATA
             self._take_body(b"\r\n")
-        return Message(self._fields, tuple(self._body), Traits(self._eight_bit, self._long_line))
+        blank = self._is_blank and any(b" " in b or b"\t" in b for b in self._body)
+        traits = Traits(self._eight_bit, self._long_line, self._is_ambiguous or blank)
+        return Message(self._fields, tuple(self._body), traits)
 
     def _take(self, block: bytes) -> None:
-        line_feeds = block.count(b"\n")
-        if not (line_feeds == block.count(b"\r") == block.count(b"\r\n")):
+        without_line_ends = b"".join(block.split(b"\r\n"))  # faster than counting three times
+        if b"\r" in without_line_ends or b"\n" in without_line_ends:
             if not self._limits.normalize_newlines:
                 self._refuse("5.6.0", "Bare CR or LF in the message")
                 return
@@ -243,10 +258,13 @@ class MessageReader:
         if length > self._limits.max_header_octets:
             self._refuse("5.6.0", "Header section is over the size limit")
             return
+        section = _without_mbox_line(bytes(self._header[:length]))
+        if _VT in section or _FF in section:
+            # Verifiers disagree on whether these are white space at the end of a field.
+            self._refuse("5.6.0", "VT or FF in the header section")
+            return
         try:
-            self._fields = parse_header(
-                bytes(self._header[:length]), max_fields=self._limits.max_header_fields
-            )
+            self._fields = parse_header(section, max_fields=self._limits.max_header_fields)
         except SyntaxFault as exc:
             self._refuse("5.6.0", str(exc))
             return
@@ -257,6 +275,9 @@ class MessageReader:
     def _take_body(self, block: bytes) -> None:
         if not self._eight_bit and not block.isascii():
             self._eight_bit = True
+        if _VT in block or _FF in block:
+            self._is_ambiguous = True
+        self._is_blank = self._is_blank and block.isspace()
         self._measure_lines(block)
         self._body.append(block)
         self._sink(block)
@@ -282,8 +303,7 @@ class MessageReader:
         """Remember the first fault and let go of the memory."""
         if self._fault is None:
             self._fault = (enhanced, text)
-            self._header = bytearray()
-            self._body = []
+            self._header, self._fields, self._body = bytearray(), (), []
 
 
 class MessageFault(SyntaxFault):

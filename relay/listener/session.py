@@ -107,11 +107,12 @@ class Session(Connection):
                 self._writer.close()
 
     async def _converse(self) -> None:
-        if self._has_room(self):
+        has_room = self._has_room(self)
+        if has_room and self._farewell is None:
             self._rule = self._find_rule()
             self._say(Reply(220, (b"%b ESMTP dkim-relay" % self.hostname.encode("ascii"),)))
         else:
-            self._farewell = say.TOO_MANY_CONNECTIONS
+            self._farewell = self._farewell or say.TOO_MANY_CONNECTIONS
         while not self._is_over:
             if self._farewell is not None:
                 await self._settle()

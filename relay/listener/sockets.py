@@ -17,6 +17,7 @@ from relay.listener.session import Session, SessionLimits
 from relay.listener.transit import Station
 
 _BACKLOG: Final = 1024
+_ACCEPT_TURNS: Final = 4  # of the event loop, from the kernel's queue to a session
 _SWEEPS_PER_IDLE_TIME: Final = 10
 
 
@@ -45,6 +46,7 @@ class Listeners:
         self._max_connections = max_connections
         self._servers: list[asyncio.Server] = []
         self._sessions: set[Session] = set()
+        self._is_closing = False
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -70,6 +72,8 @@ class Listeners:
             try:
                 bound = _bind(host, port)
             except OSError as exc:
+                for server in self._servers:
+                    server.close()
                 fix = "stop what listens there, or choose another address"
                 what = f"cannot listen: {exc.strerror or exc}"
                 raise ConfigError((Fault(f"listener {host}:{port}", what, fix),)) from exc
@@ -92,6 +96,8 @@ class Listeners:
     def _add(self, session: Session) -> bool:
         self._sessions.add(session)
         self._empty.clear()
+        if self._is_closing:  # accepted by the kernel just before the sockets closed
+            session.drain()
         return len(self._sessions) <= self._max_connections
 
     def _remove(self, session: Session) -> None:
@@ -113,6 +119,9 @@ class Listeners:
         Returns:
             How many sessions were cut off because the time was up.
         """
+        self._is_closing = True
+        for _ in range(_ACCEPT_TURNS):  # asyncio forgets a client whose accepting is under way
+            await asyncio.sleep(0)
         for server in self._servers:
             server.close()  # not wait_closed(): from 3.12 on it waits for every client
         for session in tuple(self._sessions):

@@ -5,10 +5,13 @@ Never in it: bodies, header values beyond those of `TransactionEnded`, credentia
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import fields
 from enum import Enum
 from typing import Any, BinaryIO, Final
@@ -26,6 +29,7 @@ LEVELS: Final = {
 }
 _TRANSACTION_FIELDS: Final = tuple(f.name for f in fields(TransactionEnded) if f.name != "outcome")
 _SECONDS_DIGITS: Final = 4
+_JSON_BITS: Final = 63
 
 
 class Log:
@@ -39,11 +43,12 @@ class Log:
             form: json, console, or auto: console when the stream is a terminal.
             stream: where to; None is standard error.
         """
-        out = stream or sys.stderr.buffer
+        out: BinaryIO = stream or getattr(sys.stderr, "buffer", None) or io.BytesIO()
         readable = form == "console" or (form == "auto" and out.isatty())
         self._logger: Any = structlog.wrap_logger(
             structlog.BytesLogger(out),
             processors=[
+                _spread,
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 _as_text if readable else _as_json,
@@ -58,10 +63,14 @@ class Log:
     def emit(self, event: Event) -> None:
         """Write one event; never raises, because a full disk must not lose mail."""
         try:
-            level, line = _level(event), _line(event)
-            getattr(self._logger, level)(event.name, **line)
-        except (OSError, ValueError, TypeError) as exc:
-            sys.stderr.write(f"log: {event.name}: {exc!r}\n")
+            self._write(event)
+        except Exception as exc:
+            # A full disk, a closed pipe, a value without a text: mail goes on.
+            with contextlib.suppress(Exception):
+                sys.stderr.write(f"log: {event.name}: {type(exc).__name__}\n")
+
+    def _write(self, event: Event) -> None:
+        getattr(self._logger, _level(event))(event.name, fields_of_event=_line(event))
 
 
 def _level(event: Event) -> str:
@@ -85,25 +94,63 @@ def _line(event: Event) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
+    """A value as JSON takes it."""
     match value:
+        case bool() | None:
+            return value
+        case int():
+            return value if value.bit_length() < _JSON_BITS else str(value)
         case BaseException():
-            return "".join(traceback.format_exception(value))
+            return _text("".join(traceback.format_exception(value)))
         case Enum():
             return value.value
         case float():
             return round(value, _SECONDS_DIGITS)
-        case tuple():
-            return list(value)
+        case tuple() | list():
+            return [_plain(item) for item in value]
         case _:
-            return value
+            return _text(str(value))
+
+
+def _text(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _spread(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """The event's own fields beside name, level and time, whatever they are called."""
+    return {**line.pop("fields_of_event", {}), **line}
 
 
 def _as_json(_logger: Any, _method: str, line: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(line, default=str)
+    """One line, in which nothing but letters and marks stands as itself.
+
+    Clients choose much of what is logged: addresses, Message-IDs, names.
+    """
+    octets = orjson.dumps(line)
+    text = octets.decode("utf-8")
+    if text.isprintable():
+        return octets
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text).encode("utf-8")
 
 
 _render: Final[Callable[..., str]] = structlog.dev.ConsoleRenderer(colors=False)
 
 
 def _as_text(logger: Any, method: str, line: Mapping[str, Any]) -> bytes:
-    return _render(logger, method, dict(line)).encode("utf-8", "backslashreplace")
+    """For people at a terminal: a traceback keeps its lines, nothing else has any."""
+    shown = {name: _for_terminal(value) for name, value in line.items()}
+    trace = str(shown.pop("exception", ""))
+    text = _render(logger, method, shown)
+    return (f"{text}\n{trace}" if trace else text).encode("utf-8", "backslashreplace")
+
+
+def _for_terminal(value: Any) -> Any:
+    if isinstance(value, str):
+        return "\n".join(map(_printable, value.split("\n")))
+    return [_for_terminal(item) for item in value] if isinstance(value, list) else value
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

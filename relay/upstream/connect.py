@@ -24,6 +24,8 @@ from relay.upstream.protocol import Connection
 from relay.upstream.settings import Tls, UpstreamSettings
 
 _MECHANISM_UNKNOWN = (500, 501, 502, 503, 504)  # RFC 4954 §4: said of AUTH with PLAIN
+# How asyncio reports a handshake that fails, is hung up on, or takes too long.
+_HANDSHAKE_ERRORS = (ssl.SSLError, ConnectionResetError, ConnectionAbortedError)
 _IMPLICIT_HINT = 'the server may speak clear text first on this port: try tls = "starttls"'
 _STARTTLS_HINT = 'the server may expect TLS at once on this port: try tls = "implicit"'
 
@@ -139,8 +141,8 @@ class _Opening:
             raise
         except aiosmtplib.SMTPConnectError as exc:
             cause = exc.__cause__
-            if isinstance(cause, ssl.SSLError):
-                raise _HandshakeFailed(self._tls_failed(cause)) from exc
+            if self._tls is Tls.IMPLICIT and isinstance(cause, _HANDSHAKE_ERRORS):
+                raise self._tls_failed(cause) from exc
             if isinstance(cause, aiosmtplib.SMTPException):  # connected, and then no greeting
                 hint = "" if self._tls is Tls.IMPLICIT else f"; {_STARTTLS_HINT}"
                 raise rejections.unreachable(
@@ -180,7 +182,7 @@ class _Opening:
             if is_required or not self._smtp.is_connected:
                 raise rejections.tls_missing(self._detail(said)) from exc
             return
-        except ssl.SSLError as exc:
+        except (ssl.SSLError, aiosmtplib.SMTPServerDisconnected) as exc:
             raise _HandshakeFailed(self._tls_failed(exc)) from exc
         await self._ehlo()
 
@@ -252,7 +254,7 @@ class _Opening:
         except (aiosmtplib.SMTPException, OSError) as exc:
             raise rejections.broken(self._detail(str(exc))) from exc
 
-    def _tls_failed(self, exc: ssl.SSLError) -> Rejection:
+    def _tls_failed(self, exc: Exception) -> Rejection:
         if isinstance(exc, ssl.SSLCertVerificationError):
             trust = self._settings.ca_file or "the system's trust store"
             said = f"the certificate was not accepted: {exc.verify_message} (verified by {trust})"

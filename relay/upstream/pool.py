@@ -131,23 +131,19 @@ class Pool:
             self._make_ready(connection)
 
     def _reset(self, connection: Connection) -> None:
-        """Say RSET; ready at once, unless replies to earlier commands may take their time.
+        """Say RSET; ready when it is answered.
 
-        The next MAIL is written behind RSET, or waits for its reply without PIPELINING. Should
-        RSET fail, that transaction has heard nothing and begins anew on another connection.
+        MAIL does not travel behind RSET: of two replies to RSET, the second would answer MAIL.
         """
-        is_ready_at_once = connection.is_quiet
 
         def answered(reply: Reply) -> None:
-            if not reply.is_positive:
-                connection.abort(f"the server answered RSET with {reply}")
-            elif not is_ready_at_once:
+            if reply.is_positive:
                 self._make_ready(connection)
+            else:
+                connection.abort(f"the server answered RSET with {reply}")
 
         seconds = self._settings.timeouts.reset_seconds
         connection.command(Command(b"RSET\r\n", answered, seconds))
-        if is_ready_at_once:
-            self._make_ready(connection)
 
     # Who gets what.
 
@@ -165,8 +161,6 @@ class Pool:
             if self._has_room:
                 self._opening += 1
                 return await self._open()
-            if self._idle:  # fresh, and no room for it: the oldest gives way
-                self._idle.pop(0).abort("its place is needed for a fresh connection")
             granted = await self._wait(is_first=fresh)
             if granted is None:
                 return await self._open()

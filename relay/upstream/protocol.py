@@ -121,11 +121,6 @@ class Connection(asyncio.Protocol):
 
     # What the owner of the connection asks of it.
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether no reply is outstanding."""
-        return not self._expected
-
     def command(self, *commands: Command) -> None:
         """Write commands: in one write when PIPELINING is offered, else each in its turn."""
         if self.failure:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from relay.core.capabilities import Capabilities
 from relay.core.envelope import MailCommand, RcptCommand
 from relay.core.errors import Rejection
-from relay.core.reply import Reply, ReplySyntaxError
+from relay.core.reply import Reply
 from relay.upstream import rejections
 from relay.upstream.protocol import Command, Connection
 from relay.upstream.settings import UpstreamSettings
@@ -251,7 +251,7 @@ class Transaction:
 
     def connection_failed(self, why: str, cause: Exception | None) -> None:
         """The connection is of no more use; called by it."""
-        if self._can_replay(cause):
+        if self._can_replay:
             self._must_replay = why
             self._wake_recipients()
         else:
@@ -297,13 +297,11 @@ class Transaction:
         for pending in self._recipients:
             pending.wake()
 
-    def _can_replay(self, cause: Exception | None) -> bool:
-        """Whether nothing at all was heard on a connection that was kept from before."""
-        return (
-            self._connection.transactions > 1
-            and not (self._has_heard or self._has_replayed)
-            and not isinstance(cause, ReplySyntaxError)
-        )
+    @property
+    def _can_replay(self) -> bool:
+        """Whether no reply at all was heard on a connection that was kept from before."""
+        is_kept = self._connection.transactions > 1
+        return is_kept and not (self._has_heard or self._has_replayed)
 
     async def _replay(self) -> None:
         """Begin anew on another connection, with the recipients so far."""

@@ -33,7 +33,12 @@ def rcpt_to(path: bytes = b"ann@sink.test") -> RcptCommand:
 
 def upstream(port: int, **changes: Any) -> UpstreamSettings:
     """Settings of an upstream on loopback, in clear unless changed."""
-    settings: dict[str, Any] = {"name": "esp", "host": "127.0.0.1", "port": port, "tls": Tls.NONE} | changes
+    settings: dict[str, Any] = {
+        "name": "esp",
+        "host": "127.0.0.1",
+        "port": port,
+        "tls": Tls.NONE,
+    } | changes
     return UpstreamSettings(**settings)
 
 

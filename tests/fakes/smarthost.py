@@ -25,6 +25,7 @@ instead of the usual reply:
 * `bytes`: written as they are: `reply("250 one", "250 two")` is two replies at once,
   `reply("250-two", "250 lines")` is one reply; garbage is as easy
 * `Drip`: the same, one octet per segment
+* `Pause`: lets time pass; never to synchronise a test with something
 * `Fault`: closes, resets, or falls silent; nothing after it is done
 """
 
@@ -44,6 +45,7 @@ from tests.fakes.smarthost_script import (
     STAGES,
     Drip,
     Fault,
+    Pause,
     Received,
     Rule,
     Session,
@@ -56,6 +58,7 @@ __all__ = [
     "EXTENSIONS",
     "Drip",
     "Fault",
+    "Pause",
     "Received",
     "Session",
     "Smarthost",
@@ -157,11 +160,10 @@ class Smarthost:
             self._server.close()
 
     async def drop_sessions(self) -> None:
-        """Close all connections without a word, and wait for the clients to hear of it."""
+        """Close all connections without a word."""
         for dialogue in self._dialogues.values():
             dialogue.writer.close()
         await self.until(lambda: self.open_sessions == 0)
-        await asyncio.sleep(0.05)
 
     async def __aenter__(self) -> Self:
         listening = socket.create_server(("127.0.0.1", self.port), backlog=512)
@@ -192,6 +194,9 @@ class Smarthost:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("not in a task")
+        # asyncio does it only for sockets that it has made itself; without it, two small writes
+        # in a row wait for the client's delayed acknowledgement.
+        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         session = Session(len(self.sessions) + 1)
         self.sessions.append(session)
         dialogue = Dialogue(self, session, reader, writer)

@@ -14,11 +14,13 @@ from typing import Protocol
 from tests.fakes.smarthost_script import (
     Drip,
     Fault,
+    Pause,
     Received,
     Rule,
     Session,
     Step,
     code_of,
+    first_code,
     is_positive,
     reply,
 )
@@ -232,9 +234,11 @@ class Dialogue:
                     for octet in step.octets:
                         await self._write(bytes([octet]))
                         await asyncio.sleep(0)
+                case Pause():
+                    await asyncio.sleep(step.seconds)
                 case Fault():
                     await self._fail(step)
-        return code_of(steps[0]) if steps else 0
+        return first_code(steps)
 
     async def _fail(self, fault: Fault) -> None:
         match fault:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -40,7 +41,14 @@ class Drip:
     octets: bytes
 
 
-Step = bytes | Drip | Fault
+@dataclass(frozen=True)
+class Pause:
+    """Time that passes before the next step."""
+
+    seconds: float
+
+
+Step = bytes | Drip | Pause | Fault
 
 
 def reply(*lines: str) -> bytes:
@@ -115,6 +123,11 @@ def code_of(step: Step) -> int:
     if not isinstance(octets, bytes) or re.match(rb"[0-9]{3}", octets) is None:
         return 0
     return int(octets[:3])
+
+
+def first_code(steps: Sequence[Step]) -> int:
+    """The code of the first reply in steps, or 0."""
+    return next((code for step in steps if (code := code_of(step))), 0)
 
 
 def is_positive(code: int) -> bool:

@@ -245,6 +245,13 @@ async def test_the_occupant_hears_of_the_end_once(end: Callable[[Connection], No
     assert not bench.listener.replies
 
 
+async def test_nothing_is_flushed_to_a_server_that_has_closed() -> None:
+    """It answers no more; a polite close would wait until it has read what is left."""
+    bench = make_pipelining()
+    bench.connection.eof_received()
+    assert bench.transport.is_aborted
+
+
 async def test_the_pool_hears_when_the_transport_is_gone() -> None:
     """Not at the failure, but when the connection no longer exists."""
     bench = make_pipelining()

@@ -96,7 +96,7 @@ async def test_each_recipient_hears_its_own_reply(extensions: tuple[str, ...]) -
 @every_hop
 async def test_a_refused_mail_is_every_recipients_reply(extensions: tuple[str, ...]) -> None:
     """Not the 503 that the pipelined RCPT gets; also for recipients that come later."""
-    async with Smarthost(extensions=extensions) as host, pool_to(host) as pool:
+    async with Smarthost(extensions=extensions) as host, pool_to(host, max_connections=1) as pool:
         host.on("mail", reply("553 5.1.8 Sender unknown"), times=1)
         transaction = await pool.begin(mail_from())
         answers = [transaction.recipient(rcpt_to()) for _ in range(2)]
@@ -106,6 +106,9 @@ async def test_a_refused_mail_is_every_recipients_reply(extensions: tuple[str, .
         assert transaction.accepted == 0
         await transaction.abandon()
         assert (await relay(pool)).code == 250  # and the connection is as good as before
+        verbs = host.sessions[0].verbs
+        before_reset = verbs[: verbs.index("RSET")]
+        assert ("RCPT" in before_reset) == ("PIPELINING" in extensions)
         assert len(host.sessions) == 1
         assert host.violations == []
 
@@ -131,7 +134,7 @@ async def test_a_refused_message_is_the_hops_own_words(
     extensions: tuple[str, ...], answer: str
 ) -> None:
     """And the connection is reset before it is used again."""
-    async with Smarthost(extensions=extensions) as host, pool_to(host) as pool:
+    async with Smarthost(extensions=extensions) as host, pool_to(host, max_connections=1) as pool:
         host.on("dot", reply(answer), times=1)
         assert str(await relay(pool)) == answer
         assert (await relay(pool)).code == 250
@@ -142,7 +145,7 @@ async def test_a_refused_message_is_the_hops_own_words(
 @pytest.mark.parametrize("answer", ["451 4.3.0 Not now", "554 5.5.1 No"])
 async def test_a_refused_data_command_is_the_hops_own_words(answer: str) -> None:
     """No octet of the message follows it."""
-    async with Smarthost() as host, pool_to(host) as pool:
+    async with Smarthost() as host, pool_to(host, max_connections=1) as pool:
         host.on("data", reply(answer), times=1)
         assert str(await relay(pool)) == answer
         assert (await relay(pool)).code == 250
