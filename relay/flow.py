@@ -140,6 +140,8 @@ async def sign(
 ) -> Signed:
     """One DKIM-Signature for each key that the profile lets through, in front of the message."""
     signers = _permitted(keys.signers(accepted.admission.signing_domain), terms.profile)
+    if not signers:
+        raise key_unavailable(accepted.admission.signing_domain, "no key was given")
     names = fields_to_sign(message.fields, never=terms.profile.rewrites)
     # The hash that was fed while DATA arrived holds as long as nothing touched the body.
     is_same_body = message.body is accepted.message.body
@@ -157,9 +159,12 @@ async def sign(
             expire_seconds=terms.expire_seconds,
         )
         try:
-            signatures.append(drafted.seal(await key.sign(drafted.digest)))
+            value = await key.sign(drafted.digest)
         except KeyFault as exc:
             raise key_unavailable(key.domain, str(exc)) from exc
+        if not value:
+            raise key_unavailable(key.domain, f"{key.selector} made an empty signature")
+        signatures.append(drafted.seal(value))
     return Signed(message.prepend(*signatures), signers)
 
 

@@ -9,6 +9,8 @@ from hypothesis import settings
 
 from tests.fakes.programs import peers_are_required
 
+LONGEST_NAME = 60
+
 # No test asserts on a clock, and hypothesis's time limit for an example is one.
 settings.register_profile("no-clock", deadline=None)
 settings.load_profile("no-clock")
@@ -28,3 +30,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     )
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"{count} skipped: {reason.removeprefix('Skipped: ')}")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Long values make no names: some hold keys, which differ in each process of one run."""
+    return argname if isinstance(val, str | bytes) and len(val) > LONGEST_NAME else None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 import orjson
+from argon2 import PasswordHasher
 
+from relay.assembly import binding, profile_hints
 from relay.cli.options import Unusable, config_option, load_or_exit
 from relay.config.example import example as example_text
 from relay.config.example import table as table_text
 from relay.core.errors import ConfigError
-from relay.service import load_profile
 
 
 @click.group()
@@ -25,10 +27,15 @@ def check(config_file: Path | None) -> None:
     """Name every fault with its place and its fix; exit 2 if there is one."""
     settings = load_or_exit(config_file)
     try:
-        for upstream in settings.upstreams:
-            load_profile(upstream.profile)
+        for hint in profile_hints(settings):
+            click.echo(f"note: {hint}", err=True)
+        for listener in settings.listeners:
+            binding(listener)
     except ConfigError as exc:
         raise Unusable(str(exc)) from exc
+    for upstream in settings.upstreams:
+        if upstream.ca_file and not Path(upstream.ca_file).is_file():
+            raise Unusable(f"upstreams[0].ca_file: {upstream.ca_file} is not a file (CAs in PEM)")
     if not Path(settings.keys_dir).is_dir():
         what = f"keys_dir: {settings.keys_dir} is not a folder"
         raise Unusable(f"{what} (dkim-relay keys new DOMAIN --keys-dir {settings.keys_dir})")
@@ -42,6 +49,18 @@ def show(config_file: Path | None) -> None:
     settings = load_or_exit(config_file)
     shown = settings.model_dump(mode="json")
     click.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
+
+
+@config.command("hash-password")
+def hash_password() -> None:
+    """Make the password_hash of [[clients]]: asks on a terminal, else reads standard input."""
+    if sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise click.UsageError("an empty password")
+    click.echo(PasswordHasher().hash(password))
 
 
 @config.command()

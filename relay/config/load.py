@@ -23,7 +23,7 @@ PREFIX = "DKIM_RELAY_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 DEFAULT_FILE = Path("config/relay.toml")
 _SECTIONS = ("dns", "signing", "limits", "logging", "service")
-_SECRETS = ("password",)
+_SECRETS = {"upstreams": ("password",), "clients": ("password_hash",)}
 # What Kubernetes sets by itself for Services that are called dkim-relay, dkim-relay-admin …
 _SERVICE_LINK = re.compile(
     r"(?!.*__)(?:[A-Z0-9_]+_)?(?:SERVICE_(?:HOST|PORT(?:_.+)?)|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_.+)?)?)"
@@ -158,7 +158,9 @@ def _forget_other_secret(data: dict[str, Any], location: Location, source: _Sour
     *section, key = location
     name = str(key)
     other = name.removesuffix("_file") if name.endswith("_file") else f"{name}_file"
-    if name.removesuffix("_file") in _SECRETS and not source.is_variable((*section, other)):
+    if name.removesuffix("_file") in _SECRETS["upstreams"] and not source.is_variable(
+        (*section, other)
+    ):
         data["upstreams"][0].pop(other, None)
 
 
@@ -169,23 +171,28 @@ def _is_list(key: str | int) -> bool:
 def _read_secret_files(data: dict[str, Any], source: _Source) -> list[Fault]:
     """Replace each `…_file` of a secret by what the file holds, without its last line end."""
     faults = []
-    upstreams = data.get("upstreams")
-    for index, upstream in enumerate(upstreams if isinstance(upstreams, list) else []):
-        for secret in _SECRETS:
-            name = f"{secret}_file"
-            path = upstream.get(name) if isinstance(upstream, dict) else None
-            if not isinstance(upstream, dict) or not isinstance(path, str) or not path:
-                continue
-            if upstream.get(secret):
-                continue
-            try:
-                upstream[secret] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-                upstream[name] = ""
-            except (OSError, UnicodeDecodeError) as exc:
-                what = f"{name}: {path}: {getattr(exc, 'strerror', None) or 'not UTF-8'}"
-                where = source.where(("upstreams", index, name))
-                faults.append(Fault(where, what, "mount the secret, or correct the path"))
+    for section, secrets in _SECRETS.items():
+        entries = data.get(section)
+        for index, entry in enumerate(entries if isinstance(entries, list) else []):
+            for secret in secrets if isinstance(entry, dict) else ():
+                fault = _read_secret(entry, secret, source, (section, index, f"{secret}_file"))
+                faults += [fault] if fault is not None else []
     return faults
+
+
+def _read_secret(
+    entry: dict[str, Any], secret: str, source: _Source, location: Location
+) -> Fault | None:
+    path = entry.get(f"{secret}_file")
+    if not isinstance(path, str) or not path or entry.get(secret):
+        return None
+    try:
+        entry[secret] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as exc:
+        what = f"{secret}_file: {path}: {getattr(exc, 'strerror', None) or 'not UTF-8'}"
+        return Fault(source.where(location), what, "mount the secret, or correct the path")
+    entry[f"{secret}_file"] = ""
+    return None
 
 
 def _fault(error: Any, source: _Source) -> Fault:
@@ -205,7 +212,7 @@ def _plain(error: Any) -> str:
     text: str = error["msg"]
     text = text[:1].lower() + text[1:]
     given = error["input"]
-    is_secret = error["loc"] and error["loc"][-1] in _SECRETS
+    is_secret = error["loc"] and error["loc"][-1] in ("password", "password_hash")
     if error["type"] == "missing" or is_secret or not isinstance(given, str | int | float):
         return text
     return f"{text}, not {given!r:.100}"

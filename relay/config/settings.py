@@ -5,10 +5,9 @@ Descriptions are what operators read: they stand in config/relay.toml and in the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -22,134 +21,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from relay.core.address import a_label, is_domain
-from relay.core.errors import SyntaxFault
+from relay.config import values
 
 MIB = 1024 * 1024
-Item = TypeVar("Item")
-_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/\s]+):([0-9]{1,5})")
-_URL = re.compile(r"(?i)(smtps?)://(\[[0-9a-f:.]+\]|[a-z0-9._\-]+)(?::([^/]*))?/?")
-MAX_PORT = 65535
-_SELECTOR = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.\-]*[A-Za-z0-9])?")
-
-
-def fault(what: str, fix: str, *, at: str = "") -> PydanticCustomError:
-    """A fault of a setting: what is wrong, what to do, and at which key of its section."""
-    return PydanticCustomError("relay", "{what}", {"what": what, "fix": fix, "at": at})
-
-
-def _domain(value: str) -> str:
-    try:
-        name = a_label(value)
-    except SyntaxFault:
-        name = ""
-    if "." not in name or not is_domain(name.encode("ascii")):
-        raise fault(f"{value!r} is not a domain name", 'write it like "example.com"')
-    return name
-
-
-def _selector(value: str) -> str:
-    if _SELECTOR.fullmatch(value) is None:
-        raise fault(f"{value!r} is not a selector", "letters, digits, hyphens, dots")
-    return value.lower()
-
-
-def split_host_port(value: str) -> tuple[str, int]:
-    """Split "127.0.0.1:25" or "[::1]:25" into host and port.
-
-    Raises:
-        PydanticCustomError: it is neither.
-    """
-    found = _HOST_PORT.fullmatch(value)
-    if found is None or int(found[2]) > MAX_PORT:
-        raise fault(f"{value!r} is not HOST:PORT", 'for example "127.0.0.1:2525" or "[::1]:2525"')
-    return found[1].strip("[]"), int(found[2])
-
-
-def _listen_address(value: str) -> str:
-    host, _ = split_host_port(value)
-    try:
-        ip_address(host)
-    except ValueError as exc:
-        raise fault(f"{host!r} is not an IP address", 'for example "127.0.0.1:2525"') from exc
-    return value
-
-
-def _nameserver(value: str) -> str:
-    host = value if _is_ip(value) else split_host_port(value)[0]
-    if not _is_ip(host):
-        raise fault(f"{host!r} is not an IP address", 'for example "127.0.0.1:5353"')
-    return value
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _network(value: str) -> str:
-    try:
-        network = ip_network(value)
-    except ValueError as exc:
-        raise fault(f"{value!r} is not a network", 'for example "10.0.0.0/8"') from exc
-    if network.prefixlen == 0:
-        raise fault(
-            f"{value!r} would let everyone send as your domains",
-            "name the networks of your own clients",
-        )
-    return value
-
-
-def _from_address(value: str) -> str:
-    if value == "*":
-        return value
-    head, at, domain = value.rpartition("@")
-    wildcard = not at and domain.startswith("*.")
-    try:
-        name = _domain(domain[2:] if wildcard else domain)
-    except PydanticCustomError:
-        name = ""
-    if not name or (at and ("@" in head or "*" in head or not head)):
-        what = f'{value!r} is no domain, "*.domain" or address'
-        raise fault(what, 'for example "example.com", "*.example.com" or "user@example.com"')
-    return f"{head}@{name}" if at else ("*." if wildcard else "") + name
-
-
-def _hostname(value: str) -> str:
-    if value and not is_domain(value.encode("ascii", "replace")):
-        raise fault(f"{value!r} is not a host name", 'for example "relay.example.net"')
-    return value
-
-
-def _split_url(url: str) -> tuple[str, str, int]:
-    """Scheme and host in lower case, and the port, 0 when there is none."""
-    found = _URL.fullmatch(url)
-    if found is None:
-        # Not shown: people put passwords into it.
-        raise fault("url is not smtp://HOST:PORT", 'for example "smtp://smtp.example.net:587"')
-    port = found[3]
-    if port is not None and not (port.isdecimal() and 0 < int(port[:6]) <= MAX_PORT):
-        raise fault("url has a bad port", "1 to 65535")
-    return found[1].lower(), found[2].strip("[]").lower(), int(port or 0)
-
-
-def _upstream_url(url: str) -> str:
-    if "@" in url:
-        raise fault("url has credentials in it", "put them into username and password")
-    _split_url(url)
-    return url
-
-
-def _some(values: tuple[Item, ...]) -> tuple[Item, ...]:
-    if not values:
-        raise fault("is empty", "name at least one, or leave it out")
-    return values
-
-
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
@@ -161,34 +35,113 @@ class Section(BaseModel):
 class Listener(Section):
     """Where clients connect."""
 
-    address: Annotated[str, AfterValidator(_listen_address)] = Field(
+    address: Annotated[str, AfterValidator(values.listen_address)] = Field(
         default="127.0.0.1:2525",
-        description='IP address and port, as "127.0.0.1:2525" or "[::1]:2525".',
+        description='IP address and port, as "127.0.0.1:2525" or "[::1]:2525"; '
+        '"unix:/run/dkim-relay.sock"; or "fd:3" for a socket passed in (systemd).',
+    )
+    tls: Literal["none", "starttls", "implicit"] = Field(
+        default="none", description="none, starttls, or implicit: TLS from the first octet."
+    )
+    certificate_file: str = Field(
+        default="", description="Certificate with its chain (PEM); taken up anew when it changes."
+    )
+    key_file: str = Field(default="", description="Its key (PEM); empty when in the same file.")
+    client_ca_file: str = Field(
+        default="", description="CAs (PEM) of client certificates; empty asks for none."
+    )
+    require_tls: bool = Field(
+        default=False, description="With starttls: nothing else is taken in clear."
+    )
+    insecure_auth: bool = Field(default=False, description="Offer AUTH without TLS.")
+    proxy_from: tuple[Annotated[str, AfterValidator(values.bounded_network)], ...] = Field(
+        default=(),
+        description="Networks of proxies that must send a PROXY header (version 1 or 2).",
+    )
+    unix_mode: Annotated[str, AfterValidator(values.mode)] = Field(
+        default="0660", description="Permissions of a UNIX socket."
+    )
+    unix_owner: str = Field(
+        default="", description='"user", "user:group" or ":group" of a UNIX socket.'
     )
 
-    @property
-    def host_port(self) -> tuple[str, int]:
-        """The address to bind to."""
-        return split_host_port(self.address)
+    @model_validator(mode="after")
+    def _check(self) -> Listener:
+        if self.tls != "none" and not self.certificate_file:
+            raise values.fault(
+                f"tls = {self.tls!r} needs a certificate", "set certificate_file", at="tls"
+            )
+        if self.tls == "none" and (self.certificate_file or self.require_tls):
+            raise values.fault(
+                "TLS files without tls", 'set tls = "starttls" or "implicit"', at="tls"
+            )
+        return self
 
     @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        return ip_address(self.host_port[0]).is_loopback
+    def is_local(self) -> bool:
+        """Whether only this machine, or who is handed the socket, can reach it."""
+        kind, _, _ = self.address.partition(":")
+        return (
+            kind in ("unix", "fd")
+            or ip_address(values.split_host_port(self.address)[0]).is_loopback
+        )
+
+    @property
+    def may_authenticate(self) -> bool:
+        """Whether AUTH is offered there."""
+        return self.tls != "none" or self.insecure_auth
 
 
 class Client(Section):
-    """Who may submit, and as whom. Without any, loopback may use every configured domain."""
+    """Who may submit, and as whom. Without any, this machine may use every configured domain.
+
+    Every criterion that is given must hold.
+    """
 
     name: str = Field(min_length=1, description="For logs.")
-    networks: Annotated[
-        tuple[Annotated[str, AfterValidator(_network)], ...], AfterValidator(_some)
-    ] = Field(description="Networks these clients connect from.")
-    from_addresses: tuple[Annotated[str, AfterValidator(_from_address)], ...] = Field(
+    networks: tuple[Annotated[str, AfterValidator(values.network)], ...] = Field(
+        default=(), description="Networks they connect from."
+    )
+    listeners: tuple[str, ...] = Field(
+        default=(), description="Addresses of the listeners they come to."
+    )
+    login: str = Field(default="", description="The name they log in with.")
+    password_hash: SecretStr = Field(
+        default=SecretStr(""), description="From dkim-relay config hash-password."
+    )
+    password_hash_file: str = Field(default="", description="Or a file with it.")
+    certificates: tuple[str, ...] = Field(
+        default=(),
+        description='Names in their certificate, or "sha256:" and its fingerprint.',
+    )
+    uids: tuple[int, ...] = Field(default=(), description="Users, on a UNIX socket.")
+    from_addresses: tuple[Annotated[str, AfterValidator(values.from_address)], ...] = Field(
         default=("*",),
         description='What may stand in From: "example.com", "*.example.com", '
         '"user@example.com", or "*" for every configured domain.',
     )
+    mail_from: tuple[Annotated[str, AfterValidator(values.from_address)], ...] = Field(
+        default=("*",), description="What may be the reverse-path, in the same forms."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Client:
+        is_known = bool(self.login or self.certificates or self.uids)
+        if not (self.networks or self.listeners or is_known):
+            what = "matches everybody"
+            raise values.fault(
+                what, "name networks, a login, certificates, uids or listeners", at="name"
+            )
+        for network in self.networks:
+            if ip_network(network).prefixlen == 0 and not (self.login or self.certificates):
+                what = f"{network!r} would let everyone send as your domains"
+                fix = "name the networks of your own clients, or add a login or certificates"
+                raise values.fault(what, fix, at="networks")
+        has_hash = bool(self.password_hash.get_secret_value() or self.password_hash_file)
+        if bool(self.login) != has_hash:
+            what = "login and password_hash belong together"
+            raise values.fault(what, "dkim-relay config hash-password makes the hash", at="login")
+        return self
 
     @property
     def ip_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -200,7 +153,7 @@ class Upstream(Section):
     """The smarthost that signed mail goes to."""
 
     name: str = Field(default="upstream", min_length=1, description="For logs.")
-    url: Annotated[str, AfterValidator(_upstream_url)] = Field(
+    url: Annotated[str, AfterValidator(values.upstream_url)] = Field(
         description="smtp://HOST:PORT, or smtps://HOST:PORT for TLS from the first octet."
     )
     tls: Literal["", "implicit", "starttls", "opportunistic", "none"] = Field(
@@ -226,13 +179,13 @@ class Upstream(Section):
     max_messages_per_connection: PositiveInt = Field(
         default=1000, description="Then a connection is closed."
     )
-    idle_seconds: Seconds = Field(
+    idle_seconds: values.Seconds = Field(
         default=60.0, description="A connection unused for so long is closed."
     )
-    connect_seconds: Seconds = Field(
+    connect_seconds: values.Seconds = Field(
         default=30.0, description="For connecting, TLS, EHLO and AUTH together."
     )
-    acquire_seconds: Seconds = Field(
+    acquire_seconds: values.Seconds = Field(
         default=30.0, description="How long a message waits for a free connection."
     )
 
@@ -240,16 +193,16 @@ class Upstream(Section):
     def _check(self) -> Upstream:
         if self.url.lower().startswith("smtps:") and self.tls not in ("", "implicit"):
             what = f"tls = {self.tls!r} contradicts smtps:// of the url"
-            raise fault(what, "use smtp://, or leave tls out", at="tls")
+            raise values.fault(what, "use smtp://, or leave tls out", at="tls")
         if self.password.get_secret_value() and self.password_file:
             what = "password and password_file are both set"
-            raise fault(what, "keep one", at="password_file")
+            raise values.fault(what, "keep one", at="password_file")
         return self
 
     @property
     def host_port(self) -> tuple[str, int]:
         """Where it listens."""
-        scheme, host, port = _split_url(self.url)
+        scheme, host, port = values.split_url(self.url)
         return host, port or (465 if scheme == "smtps" else 25)
 
     @property
@@ -257,14 +210,14 @@ class Upstream(Section):
         """`tls`, with its default resolved."""
         if self.tls:
             return self.tls
-        return "implicit" if _split_url(self.url)[0] == "smtps" else "starttls"
+        return "implicit" if values.split_url(self.url)[0] == "smtps" else "starttls"
 
 
 class Domain(Section):
     """A domain to sign for. A folder keys/DOMAIN/ is enough for the defaults."""
 
     subdomains: bool = Field(default=False, description="Sign for all subdomains with these keys.")
-    selectors: tuple[Annotated[str, AfterValidator(_selector)], ...] = Field(
+    selectors: tuple[Annotated[str, AfterValidator(values.selector_name)], ...] = Field(
         default=(), description="Only these selectors sign; empty for what lies in the folder."
     )
 
@@ -277,10 +230,10 @@ class Dns(Section):
         description="published: a key signs once its record is seen in DNS. "
         "off: it signs without that.",
     )
-    nameservers: tuple[Annotated[str, AfterValidator(_nameserver)], ...] = Field(
+    nameservers: tuple[Annotated[str, AfterValidator(values.nameserver)], ...] = Field(
         default=(), description='Empty for the system\'s; else for example ["127.0.0.1:5353"].'
     )
-    timeout_seconds: Seconds = Field(default=5.0, description="For one look-up in all.")
+    timeout_seconds: values.Seconds = Field(default=5.0, description="For one look-up in all.")
 
 
 class Signing(Section):
@@ -318,12 +271,34 @@ class Limits(Section):
     max_connections: PositiveInt = Field(
         default=2000, description="Connections of clients; 421 beyond."
     )
+    max_connections_per_address: PositiveInt = Field(
+        default=1000, description="The same for one address; 421 beyond."
+    )
+    max_messages_per_session: PositiveInt = Field(
+        default=10_000, description="Messages on one connection; 421 beyond."
+    )
+    max_inflight_bytes: PositiveInt = Field(
+        default=256 * MIB,
+        description="All messages in memory together; reading is held back, then 452.",
+    )
     max_command_bytes: PositiveInt = Field(default=2048, ge=512, description="A command line.")
     max_bad_commands: PositiveInt = Field(
         default=20, description="Commands that make no sense; then 421."
     )
-    idle_seconds: Seconds = Field(
+    idle_seconds: values.Seconds = Field(
         default=300.0, description="A client silent for so long is sent 421 and closed."
+    )
+    command_seconds: values.Seconds = Field(
+        default=60.0, description="For a whole command line, from its first octet; then 421."
+    )
+    memory_seconds: values.Seconds = Field(
+        default=10.0, description="A message held back for so long for want of memory gets 452."
+    )
+    min_data_bytes_per_second: int = Field(
+        default=100, ge=0, description="A message that comes more slowly, after 30 s, gets 421."
+    )
+    max_failed_logins: PositiveInt = Field(
+        default=10, description="Of one address in ten minutes; then it is refused unheard."
     )
 
 
@@ -341,10 +316,10 @@ class Logging(Section):
 class Service(Section):
     """The process."""
 
-    hostname: Annotated[str, AfterValidator(_hostname)] = Field(
+    hostname: Annotated[str, AfterValidator(values.host_name)] = Field(
         default="", description="Our name in greeting, EHLO and Received; empty for the machine's."
     )
-    drain_seconds: Seconds = Field(
+    drain_seconds: values.Seconds = Field(
         default=30.0, description="On SIGTERM, transactions in flight have so long to finish."
     )
     workers: int = Field(default=1, ge=1, le=1, description="Processes; one, for now.")
@@ -356,10 +331,12 @@ class Config(Section):
     keys_dir: str = Field(
         default="keys", min_length=1, description="Private keys: DOMAIN/SELECTOR.pem in here."
     )
-    listeners: Annotated[tuple[Listener, ...], AfterValidator(_some)] = (Listener(),)
+    listeners: Annotated[tuple[Listener, ...], AfterValidator(values.some)] = (Listener(),)
     clients: tuple[Client, ...] = ()
     upstreams: tuple[Upstream, ...] = ()
-    domains: dict[Annotated[str, AfterValidator(_domain)], Domain] = Field(default_factory=dict)
+    domains: dict[Annotated[str, AfterValidator(values.domain_name)], Domain] = Field(
+        default_factory=dict
+    )
     dns: Dns = Dns()
     signing: Signing = Signing()
     limits: Limits = Limits()
@@ -391,10 +368,27 @@ def cross_faults(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...
             what = f"listener {address} is open to others, and no client is named"
             fix = 'add [[clients]] with name and networks, or listen on "127.0.0.1:2525"'
             yield ("listeners", index, "address"), what, fix
+    yield from _login_faults(data)
+
+
+def _login_faults(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    clients, listeners = data.get("clients"), data.get("listeners", ())
+    if not isinstance(clients, list | tuple) or not isinstance(listeners, list | tuple):
+        return
+    may_log_in = any(
+        isinstance(given, Mapping)
+        and (given.get("tls", "none") != "none" or given.get("insecure_auth") is True)
+        for given in listeners
+    )
+    for index, given in enumerate(clients):
+        if isinstance(given, Mapping) and given.get("login") and not may_log_in:
+            what = f"login {given['login']!r}, and no listener lets anybody log in"
+            fix = 'set tls = "starttls" and certificate_file of a listener'
+            yield ("clients", index, "login"), what, fix
 
 
 def _is_open(address: str) -> bool:
     try:
-        return not Listener(address=address).is_loopback
+        return not Listener(address=address).is_local
     except ValidationError:
         return False

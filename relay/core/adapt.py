@@ -43,10 +43,17 @@ def adapt(
         message = message.without(frozenset({b"dkim-signature"}))
     message = _fold_long_fields(message)
     must_be_seven_bit = message.traits.eight_bit_body and not hop.eight_bit_mime
-    if must_be_seven_bit or message.traits.long_body_line:
+    if must_be_seven_bit or message.traits.long_body_line or message.traits.is_ambiguous:
         message = _reencoded(message, seven_bit=must_be_seven_bit, may_reencode=may_reencode)
-    limit = hop.size_limit
-    if limit is not None and message.size_octets > limit:
+    if not (hop.smtputf8 or hop.eight_bit_mime or all(f.octets.isascii() for f in message.fields)):
+        raise Rejection(
+            own(550, "5.6.7", "The next hop takes no 8-bit header fields"),
+            Reason.NOT_CARRIABLE,
+            "a header field has octets above 0x7F, and the upstream offers no SMTPUTF8",
+        )
+    # What the hop says itself wins; a profile's number is what its maker published.
+    limit = hop.size_limit or profile.limits.max_message_bytes
+    if 0 < limit < message.size_octets:
         raise Rejection(
             own(552, "5.3.4", "Message is over the size limit of the next hop"),
             Reason.MESSAGE_SIZE,
@@ -59,6 +66,9 @@ def _reencoded(message: Message, *, seven_bit: bool, may_reencode: bool) -> Mess
     if not may_reencode:
         if seven_bit:
             raise unfit("5.6.3", "The next hop takes no 8-bit body", Reason.NOT_CARRIABLE)
+        if message.traits.is_ambiguous:
+            text = "VT, FF or only white space in the body: verifiers disagree on it"
+            raise unfit("5.6.0", text, Reason.NOT_CARRIABLE)
         raise _long_line()
     try:
         whole = Entity(message.fields, b"".join(message.body))
@@ -91,7 +101,7 @@ def _folded(field: Field) -> Field:
     for line in field.octets[:-2].split(b"\r\n"):
         start = 0
         while len(line) - start > MAX_LINE_OCTETS:
-            end = _last_blank(line, start + 1, start + MAX_LINE_OCTETS)
+            end = _last_blank(line, start + 1, start + MAX_LINE_OCTETS + 1)
             # A line of blanks only would end the header section for some (RFC 5322 §3.2.2).
             if end < 0 or not line[start:end].strip(_WSP) or not line[end:].strip(_WSP):
                 raise _long_line()

@@ -19,10 +19,11 @@ _TOKEN = re.compile(
     rb"(?P<blank>[ \t\r\n]+)"
     rb"|(?P<atom>[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\x80-\xff]+)"
     rb'|(?P<quoted>"(?:[^"\\\x00]|\\[^\x00])*")'
-    rb"|(?P<literal>\[[^\[\]\\\x00-\x20]*\])"
+    rb"|(?P<literal>\[[!-Z^-~]{1,255}\])"
     rb"|(?P<special>[<>@,;:.])",
     re.DOTALL,
 )
+MAX_MAILBOXES = 100  # of one field; each costs time before anybody is known
 _COMMENT_STEP = re.compile(rb"[^()\\]+|\\.|[()]", re.DOTALL)
 
 
@@ -61,14 +62,27 @@ def parse_mailboxes(value: bytes) -> tuple[Mailbox, ...]:
     tokens = _tokens(value)
     mailboxes: list[Mailbox] = []
     start = 0
-    for position in [i for i, t in enumerate(tokens) if t.octets == b","] + [len(tokens)]:
+    for position in _ends(tokens):
         part = tokens[start:position]
         start = position + 1
+        if len(mailboxes) >= MAX_MAILBOXES:
+            raise SyntaxFault("too many mailboxes")
         if part:  # §4.4 obs-mbox-list: empty members are passed over
             mailboxes.append(_mailbox(part))
     if not mailboxes:
         raise SyntaxFault("no mailbox")
     return tuple(mailboxes)
+
+
+def _ends(tokens: Sequence[_Token]) -> list[int]:
+    """Where each member of a list ends: at commas, but not at those of a source route."""
+    ends, is_angle = [], False
+    for i, token in enumerate(tokens):
+        if token.octets in (b"<", b">"):
+            is_angle = token.octets == b"<"
+        elif token.octets == b"," and not is_angle:
+            ends.append(i)
+    return [*ends, len(tokens)]
 
 
 def _tokens(value: bytes) -> list[_Token]:
@@ -118,14 +132,23 @@ def _mailbox(tokens: Sequence[_Token]) -> Mailbox:
 
 
 def _without_route(tokens: Sequence[_Token]) -> Sequence[_Token]:
-    """Leave out an obsolete source route (§4.4); without commas, for those split addresses."""
-    if tokens and tokens[0].octets == b"@":
-        end = next((i for i, t in enumerate(tokens) if t.octets == b":"), None)
-        if end is None:
-            raise SyntaxFault("a source route does not end")
-        _domain(tokens[1:end])
-        return tokens[end + 1 :]
-    return tokens
+    """Leave out an obsolete source route (§4.4)."""
+    first = next((t.octets for t in tokens if t.octets != b","), b"")
+    if first != b"@":
+        return tokens
+    end = next((i for i, t in enumerate(tokens) if t.octets == b":"), None)
+    if end is None:
+        raise SyntaxFault("a source route does not end")
+    hop: list[_Token] = []
+    for token in (*tokens[:end], _Token("special", b",")):
+        if token.octets != b",":
+            hop.append(token)
+        elif hop:
+            if hop[0].octets != b"@":
+                raise SyntaxFault("a source route is not well formed")
+            _domain(hop[1:])
+            hop = []
+    return tokens[end + 1 :]
 
 
 def _addr_spec(tokens: Sequence[_Token]) -> Mailbox:
@@ -138,7 +161,8 @@ def _addr_spec(tokens: Sequence[_Token]) -> Mailbox:
 def _local_part(tokens: Sequence[_Token]) -> bytes:
     """Words with dots between them (§3.4.1, §4.4 obs-local-part)."""
     _alternate(tokens, ("atom", "quoted"), "a local part")
-    return b"".join(t.octets for t in tokens)
+    # The CRLF of a fold within a quoted string is no part of it (§3.2.4).
+    return b"".join(t.octets for t in tokens).replace(b"\r\n", b"")
 
 
 def _domain(tokens: Sequence[_Token]) -> str:

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from relay.core.errors import SyntaxFault
+from relay.core.errors import Reason, Rejection, SyntaxFault, unfit
+from relay.core.reply import MESSAGE_TOO_BIG, NO_MEMORY
 
 MAX_LINE_OCTETS = 998  # RFC 5322 §2.1.1, CRLF excluded
+_SMALL_OCTETS, _BLOCK_OCTETS = 4096, 65536
 _VT, _FF = b"\x0b", b"\x0c"
 _BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -188,6 +190,7 @@ class MessageReader:
         self._header = bytearray()
         self._fields: tuple[Field, ...] | None = None
         self._body: list[bytes] = []
+        self._small = bytearray()
         self._open_line = 0  # octets since the last CRLF of the body
         self._eight_bit = self._long_line = self._is_ambiguous = False
         self._is_blank = True  # the body has had nothing but white space so far
@@ -199,7 +202,7 @@ class MessageReader:
         if self._fault is not None:
             return
         if 0 < self._limits.max_message_octets < self.size_octets:
-            self._refuse("5.3.4", "Message is over the size limit")
+            self.refuse("5.3.4", "Message is over the size limit")
             return
         if self._held:
             block, self._held = self._held + block, b""
@@ -224,6 +227,8 @@ class MessageReader:
             raise MessageFault(*(self._fault or ("5.6.0", "Message is not readable")))
         if self._open_line:  # only a file can end so, never DATA
             self._take_body(b"\r\n")
+        if self._small:
+            self._body.append(bytes(self._small))
         blank = self._is_blank and any(b" " in b or b"\t" in b for b in self._body)
         traits = Traits(self._eight_bit, self._long_line, self._is_ambiguous or blank)
         return Message(self._fields, tuple(self._body), traits)
@@ -232,11 +237,11 @@ class MessageReader:
         without_line_ends = b"".join(block.split(b"\r\n"))  # faster than counting three times
         if b"\r" in without_line_ends or b"\n" in without_line_ends:
             if not self._limits.normalize_newlines:
-                self._refuse("5.6.0", "Bare CR or LF in the message")
+                self.refuse("5.6.0", "Bare CR or LF in the message")
                 return
             block = _LINE_END.sub(b"\r\n", block)
         if b"\0" in block:
-            self._refuse("5.6.0", "NUL in the message")
+            self.refuse("5.6.0", "NUL in the message")
         elif self._fields is None:
             self._take_header(block)
         elif block:
@@ -252,21 +257,21 @@ class MessageReader:
         if end >= 0:
             self._end_header(end + 2, bytes(self._header[end + 4 :]))
         elif len(self._header) > self._limits.max_header_octets:
-            self._refuse("5.6.0", "Header section is over the size limit")
+            self.refuse("5.6.0", "Header section is over the size limit")
 
     def _end_header(self, length: int, body: bytes) -> None:
         if length > self._limits.max_header_octets:
-            self._refuse("5.6.0", "Header section is over the size limit")
+            self.refuse("5.6.0", "Header section is over the size limit")
             return
         section = _without_mbox_line(bytes(self._header[:length]))
         if _VT in section or _FF in section:
             # Verifiers disagree on whether these are white space at the end of a field.
-            self._refuse("5.6.0", "VT or FF in the header section")
+            self.refuse("5.6.0", "VT or FF in the header section")
             return
         try:
             self._fields = parse_header(section, max_fields=self._limits.max_header_fields)
         except SyntaxFault as exc:
-            self._refuse("5.6.0", str(exc))
+            self.refuse("5.6.0", str(exc))
             return
         self._header = bytearray()
         if body:
@@ -279,8 +284,18 @@ class MessageReader:
             self._is_ambiguous = True
         self._is_blank = self._is_blank and block.isspace()
         self._measure_lines(block)
-        self._body.append(block)
+        self._keep(block)
         self._sink(block)
+
+    def _keep(self, block: bytes) -> None:
+        """Gather small blocks: a client decides how large they are, and each costs memory."""
+        if len(block) >= _SMALL_OCTETS and not self._small:
+            self._body.append(block)
+            return
+        self._small += block
+        if len(self._small) >= _BLOCK_OCTETS:
+            self._body.append(bytes(self._small))
+            self._small = bytearray()
 
     def _measure_lines(self, block: bytes) -> None:
         """Look for a line over the limit, one search for each 998 octets."""
@@ -299,11 +314,12 @@ class MessageReader:
         else:
             self._open_line += len(block) - position
 
-    def _refuse(self, enhanced: str, text: str) -> None:
-        """Remember the first fault and let go of the memory."""
+    def refuse(self, enhanced: str, text: str) -> None:
+        """Give the message up: all its memory goes, and `finish` says the first reason."""
         if self._fault is None:
             self._fault = (enhanced, text)
             self._header, self._fields, self._body = bytearray(), (), []
+            self._small = bytearray()
 
 
 class MessageFault(SyntaxFault):
@@ -318,6 +334,16 @@ class MessageFault(SyntaxFault):
         super().__init__(text)
         self.enhanced = enhanced
         self.text = text
+
+    def rejection(self) -> Rejection:
+        """What the client hears of it."""
+        match self.enhanced:
+            case "5.3.4":
+                return Rejection(MESSAGE_TOO_BIG, Reason.MESSAGE_SIZE, self.text)
+            case "4.3.1":
+                return Rejection(NO_MEMORY, Reason.NO_MEMORY, self.text)
+            case _:
+                return unfit(self.enhanced, self.text)
 
 
 def normalize_newlines(octets: bytes) -> bytes:

@@ -6,10 +6,11 @@ The From header field decides, never MAIL FROM; the client's identity decides wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from relay.core.address import Path
 from relay.core.errors import Reason, Rejection, SyntaxFault
 from relay.core.mailboxes import Mailbox, parse_mailboxes
 from relay.core.message import Message
@@ -18,28 +19,86 @@ from relay.core.reply import own
 EVERY_ADDRESS = "*"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What is known of who a client is.
+
+    Attributes:
+        address: where it connects from; None on a UNIX socket.
+        listener: the address of the listener it came to, as in the settings.
+        login: the name it logged in with; empty before.
+        certificate: names and fingerprint of its verified certificate.
+        uid: its user on this machine, on a UNIX socket.
+    """
+
+    address: IPv4Address | IPv6Address | None = None
+    listener: str = ""
+    login: str = ""
+    certificate: frozenset[str] = frozenset()
+    uid: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ClientRule:
-    """What one kind of client may do.
+    """What one kind of client may do. Every criterion that is given must hold.
 
     Attributes:
         name: for logs.
         networks: where it connects from.
         from_addresses: what may stand in From: a domain, "*.domain" for all below it, an
             address, or "*" for every configured domain.
+        mail_from: what may be the reverse-path, in the same forms; the null path always may.
+        listeners: addresses of the listeners it comes to.
+        login: the name it logs in with.
+        certificates: names, or "sha256:" and a fingerprint, of which its certificate has one.
+        uids: users on this machine, on a UNIX socket.
     """
 
     name: str
-    networks: tuple[IPv4Network | IPv6Network, ...]
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
     from_addresses: tuple[str, ...] = (EVERY_ADDRESS,)
+    mail_from: tuple[str, ...] = (EVERY_ADDRESS,)
+    listeners: frozenset[str] = frozenset()
+    login: str = ""
+    certificates: frozenset[str] = frozenset()
+    uids: frozenset[int] = frozenset()
 
-    def matches(self, address: IPv4Address | IPv6Address) -> bool:
-        """Whether a client at this address is one of these."""
-        return any(address in network for network in self.networks)
+    def matches(self, identity: Identity) -> bool:
+        """Whether a client is one of these."""
+        address = identity.address
+        return (
+            (
+                not self.networks
+                or (address is not None and any(address in n for n in self.networks))
+            )
+            and (not self.listeners or identity.listener in self.listeners)
+            and (not self.login or identity.login == self.login)
+            and (not self.certificates or not self.certificates.isdisjoint(identity.certificate))
+            and (not self.uids or identity.uid in self.uids)
+        )
 
     def permits(self, mailbox: Mailbox) -> bool:
         """Whether these clients may have this mailbox in From."""
         return any(_permits(pattern, mailbox) for pattern in self.from_addresses)
+
+    def permits_reverse_path(self, path: Path) -> bool:
+        """Whether these clients may have this reverse-path; nobody needs leave for `<>`."""
+        if path.is_null or EVERY_ADDRESS in self.mail_from:
+            return True
+        mailbox = Mailbox(path.octets.rpartition(b"@")[0], path.domain)
+        return any(_permits(pattern, mailbox) for pattern in self.mail_from)
+
+
+def find_rule(rules: Iterable[ClientRule], identity: Identity) -> ClientRule | None:
+    """The first rule that says who a client is; without one it may do nothing."""
+    return next((rule for rule in rules if rule.matches(identity)), None)
+
+
+def login_would_help(rules: Iterable[ClientRule], identity: Identity) -> bool:
+    """Whether a rule only lacks the login (RFC 4954 §6: 530)."""
+    return not identity.login and any(
+        rule.login and rule.matches(replace(identity, login=rule.login)) for rule in rules
+    )
 
 
 def _permits(pattern: str, mailbox: Mailbox) -> bool:

@@ -23,6 +23,7 @@ from relay.core.mime import (
     split_multipart,
 )
 
+_WHY_CHARACTERS = 200  # types and encodings are a stranger's words
 MAX_DEPTH = 20  # each level is searched once for its boundary
 _IDENTITY = frozenset({"7bit", "8bit", "binary"})
 _PROTECTED = frozenset(
@@ -49,11 +50,12 @@ class CannotReencode(RelayError):
     """A part cannot be changed without changing what it means; the text says which."""
 
     def __init__(self, part: str, why: str) -> None:
-        super().__init__(f"{f'Part {part}' if part else 'The body'} cannot be re-encoded: {why}")
+        what = f"Part {part}" if part else "The body"
+        super().__init__(f"{what} cannot be re-encoded: {why:.{_WHY_CHARACTERS}}")
 
 
 def reencode(message: Entity, *, seven_bit: bool) -> Entity:
-    """The message with every line at most 998 octets long and, if asked for, in 7 bits.
+    """The message with lines of at most 998 octets, without VT and FF, if asked for in 7 bits.
 
     Args:
         message: the whole message; its body needs the change.
@@ -98,7 +100,7 @@ class _Pass:
             raise self._refuse(position, "nested too deeply")
         if kind.main == "multipart" or kind.main == "message":
             if encoding not in _IDENTITY:  # RFC 2045 §6.4
-                raise self._refuse(position, f"{kind} with the encoding {encoding}")
+                raise self._refuse(position, f"{kind} with the encoding {encoding[:40]!a}")
             body = self._composite(entity.body, kind, position)
             if encoding == "7bit" or not self._seven_bit:
                 return Entity(entity.fields, body)
@@ -155,10 +157,11 @@ class _Pass:
                 return base64.b64decode(b"".join(body.split()), validate=True)
             except binascii.Error as exc:
                 raise self._refuse(position, "its base64 is damaged") from exc
-        raise self._refuse(position, f"its encoding {encoding[:40]!r} cannot be read")
+        raise self._refuse(position, f"its encoding {encoding[:40]!a} cannot be read")
 
     def _needs(self, octets: bytes) -> bool:
-        return (self._seven_bit and not octets.isascii()) or has_long_line(octets)
+        is_too_wide = self._seven_bit and not octets.isascii()
+        return is_too_wide or b"\x0b" in octets or b"\x0c" in octets or has_long_line(octets)
 
     def _refuse(self, position: tuple[int, ...], why: str) -> CannotReencode:
         return CannotReencode(".".join(map(str, position)), why)

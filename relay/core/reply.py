@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 MAX_REPLY_LINE_OCTETS = 4096  # RFC 5321 §4.5.3.1.5 asks for 512; servers exceed it
 MAX_REPLY_LINES = 256
-_REPLY_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])([\t -~\x80-\xff]*))?")  # RFC 5321 §4.2
+# RFC 5321 §4.2. Possessive, so that a line which is none costs no second look at its octets.
+_TEXT = rb"([\t -~\x80-\xff]{0,%d}+)" % (MAX_REPLY_LINE_OCTETS - len("250 "))
+_REPLY_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])%b)?+\r\n" % _TEXT)
+_SHORT_REPLY = re.compile(rb"([2-5][0-9]{2}) %b\r\n" % _TEXT)
 _ENHANCED = re.compile(rb"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |\Z)")  # RFC 3463 §2
 
 
@@ -33,6 +36,11 @@ class Reply:
     def is_positive(self) -> bool:
         """Whether the command was done (2yz)."""
         return 200 <= self.code < 300
+
+    @property
+    def is_intermediate(self) -> bool:
+        """Whether the server waits for more of the same (3yz)."""
+        return 300 <= self.code < 400
 
     @property
     def is_transient(self) -> bool:
@@ -80,13 +88,22 @@ def own(code: int, enhanced: str, text: str) -> Reply:
     Raises:
         ValueError: the text would break out of its line.
     """
-    if not (text.isascii() and text.isprintable()):
+    line = f"{enhanced} {text}".strip()
+    if not (line.isascii() and line.isprintable()):
         raise ValueError("a reply text is printable ASCII on one line")
-    return Reply(code, (f"{enhanced} {text}".strip().encode("ascii"),))
+    return Reply(code, (line.encode("ascii"),))
 
 
 class ReplySyntaxError(ValueError):
-    """The server sent octets that are not an SMTP reply; the connection is of no more use."""
+    """The server sent octets that are not an SMTP reply; the connection is of no more use.
+
+    Attributes:
+        replies: those of the same octets that were whole before the fault, in order.
+    """
+
+    def __init__(self, text: str, replies: tuple[Reply, ...] = ()) -> None:
+        super().__init__(text)
+        self.replies = replies
 
 
 class ReplyReader:
@@ -106,36 +123,59 @@ class ReplyReader:
     @property
     def is_empty(self) -> bool:
         """Whether nothing of an unfinished reply is held."""
-        return not self._rest and not self._lines
+        return not (self._rest or self._lines)
 
     def feed(self, data: bytes) -> list[Reply]:
         """Replies that `data` completes, in order.
 
         Raises:
             ReplySyntaxError: bad code, control character, bare CR or LF, codes that differ
-                within one reply, or a line or reply over its limit.
+                within one reply, or a line or reply over its limit. It has the replies before
+                the fault, which count; the fault itself stays for good.
         """
-        *lines, self._rest = (self._rest + data).split(b"\r\n")
-        replies = [reply for line in lines if (reply := self._line(line)) is not None]
-        if len(self._rest) > MAX_REPLY_LINE_OCTETS:
-            raise ReplySyntaxError(f"a reply line over {MAX_REPLY_LINE_OCTETS} octets")
+        replies: list[Reply] = []
+        start = 0
+        if not (self._rest or self._lines):
+            # What nearly every read brings: replies of one line, and nothing behind them.
+            while (found := _SHORT_REPLY.match(data, start)) is not None:
+                replies.append(Reply(int(found[1]), (found[2],)))
+                start = found.end()
+                if start == len(data):
+                    return replies
+        self._rest += data[start:]
+        try:
+            self._read(replies)
+        except ReplySyntaxError as exc:
+            exc.replies = tuple(replies)
+            raise
         return replies
 
-    def _line(self, line: bytes) -> Reply | None:
-        found = _REPLY_LINE.fullmatch(line)
-        if found is None or len(line) > MAX_REPLY_LINE_OCTETS:
-            raise ReplySyntaxError(f"not a reply line: {line[:80]!r}")
-        code, separator, text = int(found[1]), found[2], found[3] or b""
+    def _read(self, replies: list[Reply]) -> None:
+        octets, start = self._rest, 0
+        try:
+            while (found := _REPLY_LINE.match(octets, start)) is not None:
+                if (reply := self._line(found)) is not None:
+                    replies.append(reply)
+                start = found.end()
+        finally:
+            self._rest = octets[start:]
+        if b"\r\n" in self._rest:
+            raise ReplySyntaxError(f"not a reply line: {self._rest[:80]!r}")
+        if len(self._rest.removesuffix(b"\r")) > MAX_REPLY_LINE_OCTETS:
+            raise ReplySyntaxError(f"a reply line over {MAX_REPLY_LINE_OCTETS} octets")
+
+    def _line(self, found: re.Match[bytes]) -> Reply | None:
+        code = int(found[1])
         if self._lines and code != self._code:
             raise ReplySyntaxError(f"codes {self._code} and {code} within one reply")
-        self._code = code
-        self._lines.append(text)
-        if len(self._lines) > MAX_REPLY_LINES:
+        if len(self._lines) == MAX_REPLY_LINES:
             raise ReplySyntaxError(f"a reply of over {MAX_REPLY_LINES} lines")
-        if separator == b"-":
+        self._code = code
+        self._lines.append(found[3] or b"")
+        if found[2] == b"-":
             return None
         reply = Reply(code, tuple(self._lines))
-        self._lines = []
+        self._lines.clear()
         return reply
 
 
@@ -152,7 +192,9 @@ TOO_MANY_CONNECTIONS = own(421, "4.3.2", "Too many connections")
 TOO_MANY_BAD_COMMANDS = own(421, "4.7.0", "Too many bad commands")
 IDLE_TOO_LONG = own(421, "4.4.2", "Nothing was heard for too long")
 TOO_MANY_RECIPIENTS = own(452, "4.5.3", "Too many recipients")
+OUT_OF_ORDER = own(451, "4.5.0", "The next hop answered out of order")
 INTERNAL_ERROR = own(451, "4.3.0", "Internal error, try again later")
+NOT_SMTP = own(421, "4.7.0", "This is an SMTP server")
 NOT_UNDERSTOOD = own(500, "5.5.2", "Command not understood")
 BARE_NEWLINE = own(500, "5.5.2", "Bare CR, bare LF or NUL in a command")
 LINE_TOO_LONG = own(500, "5.5.2", "Command line too long")
@@ -161,6 +203,23 @@ BAD_SENDER = own(501, "5.1.7", "Bad reverse-path")
 BAD_RECIPIENT = own(501, "5.1.3", "Bad forward-path")
 NOT_IMPLEMENTED = own(502, "5.5.1", "Command not implemented")
 BAD_SEQUENCE = own(503, "5.5.1", "Bad sequence of commands")
+READY_FOR_TLS = own(220, "2.0.0", "Ready to start TLS")
+TLS_UNAVAILABLE = own(454, "4.7.0", "TLS is not available now")
+TLS_NEEDED = own(530, "5.7.0", "Must issue a STARTTLS command first")
+AUTH_DONE = own(235, "2.7.0", "Authentication successful")
+AUTH_FAILED = own(535, "5.7.8", "Authentication credentials invalid")
+AUTH_REFUSED = own(421, "4.7.0", "Too many failed logins, try again later")
+AUTH_NEEDED = own(530, "5.7.0", "Authentication required")
+AUTH_CANCELLED = own(501, "5.7.0", "Authentication cancelled")
+AUTH_NOT_BASE64 = own(501, "5.5.2", "Not a valid response")
+AUTH_TOO_LONG = own(500, "5.5.6", "Authentication exchange line is too long")
+AUTH_NEEDS_TLS = own(538, "5.7.11", "Encryption required for authentication")
+AUTH_UNKNOWN = own(504, "5.5.4", "Authentication mechanism not known")
+TOO_MANY_MESSAGES = own(421, "4.7.0", "Too many messages in one session")
+TOO_MANY_FROM_ADDRESS = own(421, "4.7.0", "Too many connections from this address")
+TOO_SLOW = own(421, "4.4.2", "Data comes too slowly")
+NO_MEMORY = own(452, "4.3.1", "Out of memory for messages, try again later")
+SENDER_NOT_PERMITTED = own(550, "5.7.1", "This client may not use this reverse-path")
 NOT_PERMITTED = own(550, "5.7.1", "This client may not send mail here")
 MESSAGE_TOO_BIG = own(552, "5.3.4", "Message is over the size limit")
 NO_RECIPIENTS = own(554, "5.5.1", "No valid recipients")

@@ -57,3 +57,25 @@ class DataDecoder:
             self._is_start = False
         if block:
             self._sink(block)
+
+
+class ChunkDecoder:
+    """Takes the octets of one BDAT chunk (RFC 3030 §2): so many, whatever they are."""
+
+    __slots__ = ("_left", "_sink")
+
+    def __init__(self, size_octets: int, sink: Callable[[bytes], None]) -> None:
+        """Start behind the BDAT command line."""
+        self._left = size_octets
+        self._sink = sink
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Take the next octets; see `DataDecoder.feed`."""
+        if len(data) < self._left:
+            self._left -= len(data)
+            self._sink(data)
+            return None
+        if self._left:
+            self._sink(data[: self._left])
+        rest, self._left = data[self._left :], 0
+        return rest

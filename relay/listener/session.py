@@ -1,45 +1,45 @@
-"""One connection: commands in, replies out. RFC 5321 §3 and §4, RFC 2920, RFC 1870, RFC 6531.
+"""The commands of a session. RFC 5321 §3 and §4.1, and the extensions that EHLO names.
 
-The command loop, DATA, the address parser and the exception answers of aiosmtpd's class are
-replaced: replies to a pipelined group leave in one write, recipients of a group travel upstream
-together, octets are parsed by our own grammar, and a fault is 451 and a clean session.
-Deviation: none known; `tests/transcript` has the sessions.
+SIZE RFC 1870 · PIPELINING RFC 2920 · ENHANCEDSTATUSCODES RFC 2034 · CHUNKING RFC 3030 ·
+STARTTLS RFC 3207 · DSN RFC 3461 · AUTH RFC 4954 · 8BITMIME RFC 6152 · SMTPUTF8 RFC 6531 ·
+REQUIRETLS RFC 8689 · LIMITS RFC 9422.
+Octets are parsed by our own grammar (relay.core.envelope). Deviation: any word is taken in EHLO,
+because what clients call themselves proves nothing; `tests/transcript` has the sessions.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import ClassVar, Final
 
 from relay.core import reply as say
-from relay.core.envelope import ParameterFault, parse_mail, parse_rcpt
-from relay.core.errors import Reason, Rejection, SyntaxFault
+from relay.core.envelope import MailCommand, ParameterFault, ValueFault, parse_mail, parse_rcpt
+from relay.core.errors import Reason, SyntaxFault
 from relay.core.events import Noted
 from relay.core.message import MessageReader
-from relay.core.policy import ClientRule
+from relay.core.policy import ClientRule, Identity, find_rule, login_would_help
 from relay.core.reply import Reply
-from relay.listener.connection import Connection
-from relay.listener.data import DataDecoder
+from relay.listener.authentication import Authentication
+from relay.listener.certificates import certificate_names
+from relay.listener.conversation import SessionLimits
+from relay.listener.data import ChunkDecoder, DataDecoder
+from relay.listener.endpoint import PLAIN, Endpoint, ListenerTls
+from relay.listener.intake import Intake
+from relay.listener.logins import Logins
+from relay.listener.memory import Memory
 from relay.listener.transit import Peer, Station, Transit
 
-_EXTENSIONS: Final = (b"PIPELINING", b"8BITMIME", b"SMTPUTF8", b"ENHANCEDSTATUSCODES")
+__all__ = ["Session", "SessionLimits"]
+
+_CHUNK: Final = re.compile(rb"([0-9]{1,20})(?: +(?i:(LAST)))?")  # RFC 3030 §2
+_IN_CLEAR: Final = frozenset({b"EHLO", b"HELO", b"NOOP", b"RSET", b"STARTTLS", b"QUIT", b"HELP"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionLimits:
-    """How much one session may do; the defaults stand in relay/config/settings.py."""
-
-    max_recipients: int
-    max_command_octets: int
-    max_bad_commands: int
-    idle_seconds: float
-
-
-class Session(Connection):
-    """A client's conversation."""
+class Session(Authentication, Intake):
+    """A client's conversation, from greeting to close."""
 
     def __init__(
         self,
@@ -47,9 +47,13 @@ class Session(Connection):
         limits: SessionLimits,
         *,
         rules: tuple[ClientRule, ...],
-        has_room: Callable[[Session], bool],
+        refusal: Callable[[Session], Reply | None],
         closed: Callable[[Session], None],
+        opened: Callable[[Session], None] = lambda _: None,
         loop: asyncio.AbstractEventLoop,
+        endpoint: Endpoint = PLAIN,
+        logins: Logins | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """Make a session for a connection to come.
 
@@ -57,157 +61,93 @@ class Session(Connection):
             station: what transactions share.
             limits: how much it may do.
             rules: the first that matches says who the client is.
-            has_room: whether one more is taken; asked once connected.
+            refusal: what to say instead of a greeting, if anything; asked once it is known
+                who connects.
             closed: told when all is over.
+            opened: told of the connection.
             loop: the running loop.
+            endpoint: the listener it comes to.
+            logins: who may log in; None for nobody.
+            memory: the budget for messages of all sessions.
         """
-        super().__init__(station.hostname, loop=loop)
+        super().__init__(station.hostname, endpoint, limits, emit=station.emit, loop=loop)
         self.session_id = station.unique()
         self._station = station
-        self._limits = limits
         self._rules = rules
-        self._has_room = has_room
+        self._refusal = refusal
         self._told_closed = closed
+        self._told_opened = opened
+        self._logins = logins
+        self._memory = memory or Memory(_UNLIMITED)
+        self._max_message_octets = station.read_limits.max_message_octets
         self._rule: ClientRule | None = None
         self._helo = b""
-        self._is_extended = False
-        self._transit: Transit | None = None
-        self._pending: list[Awaitable[Reply]] = []  # recipients whose reply is on its way
-        self._message: MessageReader | None = None
-        self._is_discarding = self._is_expired = self._is_over = False
-        self._farewell: Reply | None = None
-        self._bad_commands = 0
-        self._data_was_too_long = self._is_overrun
+        self._messages = 0
 
-    def expire(self, now: float) -> None:
-        """Say 421 to a client that was silent for too long while it was its turn."""
-        if self._waiter is not None and now - self._heard_at > self._limits.idle_seconds:
-            self._is_expired = True
-            self._farewell = say.IDLE_TOO_LONG
-            self._wake()
+    # Greeting and farewell.
 
-    def drain(self) -> None:
-        """Say 421 at the next command; a message whose DATA has begun is finished first."""
-        self._farewell = say.SHUTTING_DOWN
-        self._wake()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there."""
+        super().connection_made(transport)
+        self._told_opened(self)
 
-    async def _handle_client(self) -> None:
-        """The session from greeting to close; the task that aiosmtpd starts."""
-        try:
-            await self._converse()
-        except ConnectionError:
-            pass  # the client went away while it was spoken to
-        except Exception as exc:  # nothing may end a session in silence
-            self._station.emit(Noted("session.failed", "error", (("exception", exc),)))
-        finally:
-            try:
-                await self._end_transaction()
-            finally:
-                self._told_closed(self)
-                self._writer.close()
-
-    async def _converse(self) -> None:
-        has_room = self._has_room(self)
-        if has_room and self._farewell is None:
-            self._rule = self._find_rule()
-            self._say(Reply(220, (b"%b ESMTP dkim-relay" % self.hostname.encode("ascii"),)))
-        else:
-            self._farewell = self._farewell or say.TOO_MANY_CONNECTIONS
-        while not self._is_over:
-            if self._farewell is not None:
-                await self._settle()
-                self._say(self._farewell)
-                break
-            line = self._next_line()
-            if line is not None:
-                await self._obey(line)
-                continue
-            await self._flush()
-            if self._is_eof or self._is_lost:
-                break
-            if self._farewell is None:
-                await self._hear()
-        await self._flush()
-
-    def _find_rule(self) -> ClientRule | None:
-        if not self.address:
-            return None
-        address = ip_address(self.address)
-        address = getattr(address, "ipv4_mapped", None) or address
-        return next((rule for rule in self._rules if rule.matches(address)), None)
-
-    def _next_line(self) -> bytes | None:
-        """The next command line with its line end, or None while it is not complete."""
-        end = self._input.find(b"\n")
-        limit = self._limits.max_command_octets
-        if end < 0:
-            if len(self._input) > limit:
-                self._is_discarding = True
-                self._input.clear()
-            return None
-        line = bytes(self._input[: min(end + 1, limit + 1)])
-        del self._input[: end + 1]
-        if self._is_discarding or end >= limit:
-            self._is_discarding = False
-            return b"" if len(line) <= limit else line
-        return line
-
-    async def _obey(self, line: bytes) -> None:
-        """Do one command; whatever goes wrong, the client gets a reply and a clean session."""
-        verb, _, argument = line.strip(b"\r\n").partition(b" ")
-        verb = verb.upper()
-        if verb != b"RCPT":  # the replies of a pipelined group come in order (RFC 2920 §3.2)
-            await self._settle()
-        try:
-            if len(line) > self._limits.max_command_octets or not line:
-                self._complain(say.LINE_TOO_LONG)
-            elif not line.endswith(b"\r\n") or b"\r" in line[:-2] or b"\0" in line:
-                self._complain(say.BARE_NEWLINE)
-            else:
-                command = self._COMMANDS.get(verb)
-                if command is None:
-                    self._complain(say.NOT_UNDERSTOOD)
-                else:
-                    await command(self, argument.rstrip(b" "))
-        except Rejection as exc:
-            self._say(exc.reply)
-        except ConnectionError:
-            raise
-        except Exception as exc:  # 451, never exception text on the wire
-            self._station.emit(Noted("internal.failed", "error", (("exception", exc),)))
-            await self._settle()
-            await self._end_transaction()
-            self._say(say.INTERNAL_ERROR)
-
-    def _say(self, reply: Reply) -> None:
-        self._output.append(reply.wire())
-
-    def _complain(self, reply: Reply) -> None:
-        """Say that a command makes no sense; too many of them end the session."""
-        self._say(reply)
-        self._bad_commands += 1
-        if self._bad_commands >= self._limits.max_bad_commands:
-            self._say(say.TOO_MANY_BAD_COMMANDS)
+    async def _begin(self) -> None:
+        if self._is_proxied and not await self._read_proxy_header():
             self._is_over = True
+            return
+        refusal = self._refusal(self)
+        certificates = self.endpoint.certificates
+        is_implicit = self.endpoint.tls is ListenerTls.IMPLICIT and certificates is not None
+        # A handshake is dear: who is not let in gets none, and so no word either.
+        if is_implicit and (refusal or not certificates or not await self._start_tls(certificates)):
+            self._is_over = True
+            return
+        self._farewell = refusal or self._farewell
+        if self._farewell is None:
+            self._identify()
+            self._say(Reply(220, (b"%b ESMTP dkim-relay" % self.hostname.encode("ascii"),)))
 
-    async def _settle(self) -> None:
-        """Wait for the replies of recipients that were sent upstream."""
-        while self._pending:
-            self._say(await self._pending.pop(0))
+    def _identify(self) -> None:
+        """Find out again who the client is: it connected, secured the connection, logged in."""
+        address = ip_address(self.address) if self.address else None
+        identity = Identity(
+            address=getattr(address, "ipv4_mapped", None) or address,
+            listener=self.endpoint.address,
+            login=self._login,
+            certificate=certificate_names(self._wire.get_extra_info)
+            if self._is_secured
+            else frozenset(),
+            uid=self.uid,
+        )
+        self._rule = find_rule(self._rules, identity)
+        self._login_would_help = login_would_help(self._rules, identity)
 
-    async def _flush(self) -> None:
-        await self._settle()
-        await self._write_out()
+    def _is_in_transaction(self) -> bool:
+        return self._transit is not None
 
-    async def _end_transaction(self) -> None:
-        transit, self._transit = self._transit, None
+    def _ended(self) -> None:
+        self._memory.free(self)
+        self._told_closed(self)
+
+    async def _end_transaction(self, why: str) -> None:
+        transit, self._transit, self._message = self._transit, None, None
+        self._memory.free(self)
         for reply in self._pending:
-            await reply
+            reply.close()
         self._pending.clear()
         if transit is not None:
-            await transit.end()
+            await transit.end(why)
 
-    # ---- commands ------------------------------------------------------------------------------
+    async def _do(self, verb: bytes, argument: bytes) -> None:
+        command = self._COMMANDS.get(verb)
+        if command is None:
+            await self._complain(say.NOT_UNDERSTOOD)
+        elif self.endpoint.requires_tls and not self._is_secured and verb not in _IN_CLEAR:
+            self._say(say.TLS_NEEDED)  # RFC 3207 §4
+        else:
+            await command(self, argument)
+
+    # HELO, EHLO, and what needs no transaction.
 
     async def _helo_command(self, argument: bytes) -> None:
         if await self._greet(argument, is_extended=False):
@@ -215,123 +155,45 @@ class Session(Connection):
 
     async def _ehlo_command(self, argument: bytes) -> None:
         if await self._greet(argument, is_extended=True):
-            size = b"SIZE %d" % self._station.read_limits.max_message_octets
-            self._say(Reply(250, (self.hostname.encode("ascii"), size, *_EXTENSIONS)))
+            self._say(Reply(250, (self.hostname.encode("ascii"), *self._extensions())))
 
     async def _greet(self, argument: bytes, *, is_extended: bool) -> bool:
-        # Any word is taken: what clients call themselves proves nothing (RFC 5321 §4.1.4).
         if not argument or len(argument) > 255:
-            self._complain(say.BAD_ARGUMENT)
+            await self._complain(say.BAD_ARGUMENT)
             return False
-        await self._end_transaction()
+        await self._end_transaction("a new greeting")
         self._helo = argument
         self._is_extended = is_extended
         return True
 
-    async def _mail_command(self, argument: bytes) -> None:
-        if not self._helo or self._transit is not None:
-            self._complain(say.BAD_SEQUENCE)
-            return
-        if self._rule is None:
-            raise self._not_permitted()
-        try:
-            mail = parse_mail(argument)
-        except ParameterFault:
-            self._complain(say.UNKNOWN_PARAMETER)
-            return
-        except SyntaxFault:
-            self._complain(say.BAD_SENDER)
-            return
-        limit = self._station.read_limits.max_message_octets
-        if mail.size is not None and mail.size > limit > 0:
-            self._say(say.MESSAGE_TOO_BIG)  # RFC 1870 §6.1
-            return
-        peer = Peer(
-            session_id=self.session_id,
-            address=self.address,
-            helo=self._helo,
-            protocol="UTF8SMTP" if mail.smtputf8 else "ESMTP" if self._is_extended else "SMTP",
-            rule=self._rule,
-        )
-        self._transit = Transit(self._station, peer, mail, client_is_gone=lambda: self.is_gone)
-        self._say(say.SENDER_OK)
+    def _extensions(self) -> list[bytes]:
+        """What EHLO offers now; only what is really kept (RFC 5321 §4.1.1.1)."""
+        limits = b"LIMITS MAILMAX=%d RCPTMAX=%d"
+        offered = [
+            b"SIZE %d" % self._station.read_limits.max_message_octets,
+            *(b"PIPELINING", b"8BITMIME", b"SMTPUTF8", b"ENHANCEDSTATUSCODES", b"CHUNKING"),
+            limits % (self._limits.max_messages, self._limits.max_recipients),
+        ]
+        if self._offers_dsn():
+            offered.append(b"DSN")
+        if self._may_start_tls():
+            offered.append(b"STARTTLS")
+        if self._may_authenticate():
+            offered.append(b"AUTH PLAIN LOGIN")
+        if self._offers_requiretls():
+            offered.append(b"REQUIRETLS")
+        return offered
 
-    def _not_permitted(self) -> Rejection:
-        detail = f"{self.address} is in no [[clients]] networks"
-        fields = (("client", self.address), ("session_id", self.session_id), ("detail", detail))
-        self._station.emit(Noted("client.refused", "warning", fields))
-        return Rejection(say.NOT_PERMITTED, Reason.CLIENT_NOT_PERMITTED, detail)
+    def _offers(self, keyword: str) -> bool:
+        capabilities = self._station.upstream.capabilities
+        return capabilities is not None and keyword in capabilities
 
-    async def _rcpt_command(self, argument: bytes) -> None:
-        transit = self._transit
-        if transit is None:
-            await self._settle()
-            self._complain(say.BAD_SEQUENCE)
-            return
-        try:
-            rcpt = parse_rcpt(argument, smtputf8=transit.mail.smtputf8)
-        except SyntaxFault as exc:
-            await self._settle()
-            unknown = isinstance(exc, ParameterFault)
-            self._complain(say.UNKNOWN_PARAMETER if unknown else say.BAD_RECIPIENT)
-            return
-        if len(transit.accepted) + len(self._pending) >= self._limits.max_recipients:
-            await self._settle()
-            self._say(say.TOO_MANY_RECIPIENTS)  # RFC 5321 §4.5.3.1.10
-            return
-        await transit.open()
-        self._pending.append(transit.recipient(rcpt))
+    def _offers_dsn(self) -> bool:
+        """Only a hop that has DSN can keep what a client asks for with it."""
+        return self._offers("DSN")
 
-    async def _data_command(self, argument: bytes) -> None:
-        transit = self._transit
-        if argument:
-            self._complain(say.BAD_ARGUMENT)
-            return
-        if transit is None or not transit.was_tried:
-            self._complain(say.BAD_SEQUENCE)
-            return
-        if not transit.accepted:
-            self._say(say.NO_RECIPIENTS)  # RFC 2920 §3.1
-            return
-        self._say(say.GO_AHEAD)
-        if not await self._take_message(transit):
-            return
-        self._transit = self._message = None
-        self._say(await transit.finish())
-
-    async def _take_message(self, transit: Transit) -> bool:
-        """Read DATA to its end; False when the client left first, or sends without end."""
-        self._message = transit.reader()
-        self._decoder = DataDecoder(self._message.feed)
-        early, self._input = bytes(self._input), bytearray()
-        if early:
-            self.data_received(early)
-        await self._flush()
-        while self._is_reading_data():
-            if self._is_eof or self._is_lost or self._is_expired or self._is_overrun():
-                if self._is_overrun():
-                    self._say(say.MESSAGE_TOO_BIG)
-                if self._is_expired:
-                    self._say(say.IDLE_TOO_LONG)
-                self._decoder, self._is_over = None, True
-                return False
-            await self._hear()
-        return True
-
-    def _is_reading_data(self) -> bool:
-        return self._decoder is not None
-
-    def _is_overrun(self) -> bool:
-        """Whether a client goes on far behind the size limit, so that waiting makes no sense."""
-        limit = self._station.read_limits.max_message_octets
-        return self._message is not None and self._message.size_octets > 2 * limit > 0
-
-    async def _rset_command(self, argument: bytes) -> None:
-        if argument:
-            self._complain(say.BAD_ARGUMENT)
-            return
-        await self._end_transaction()
-        self._say(say.OK)
+    def _offers_requiretls(self) -> bool:
+        return self._is_secured and self._station.upstream.is_secured and self._offers("REQUIRETLS")
 
     async def _noop_command(self, argument: bytes) -> None:
         self._say(say.OK)
@@ -342,26 +204,206 @@ class Session(Connection):
     async def _help_command(self, argument: bytes) -> None:
         self._say(say.HELP)
 
+    async def _other_command(self, argument: bytes) -> None:
+        await self._complain(say.NOT_IMPLEMENTED)
+
     async def _quit_command(self, argument: bytes) -> None:
         self._say(say.GOODBYE)
         self._is_over = True
 
-    async def _other_command(self, argument: bytes) -> None:
-        self._complain(say.NOT_IMPLEMENTED)
+    async def _rset_command(self, argument: bytes) -> None:
+        if argument:
+            await self._complain(say.BAD_ARGUMENT)
+            return
+        await self._end_transaction("RSET")
+        self._say(say.OK)
+
+    def _may_start_tls(self) -> bool:
+        endpoint = self.endpoint
+        has_tls = endpoint.tls is ListenerTls.STARTTLS and endpoint.certificates is not None
+        return has_tls and not self._is_secured
+
+    async def _starttls_command(self, argument: bytes) -> None:
+        certificates = self.endpoint.certificates
+        if argument:
+            await self._complain(say.BAD_ARGUMENT)
+        elif not self._may_start_tls() or certificates is None:
+            await self._complain(say.BAD_SEQUENCE if self._is_secured else say.NOT_IMPLEMENTED)
+        else:
+            await self._end_transaction("STARTTLS")
+            self._pause()  # what comes from now on is TLS, what came before is nobody's
+            self._input.clear()
+            self._say(say.READY_FOR_TLS)
+            await self._flush()
+            if not await self._start_tls(certificates):
+                self._is_over = True
+                return
+            # RFC 3207 §4.2: nothing that was said in clear counts any more.
+            self._helo, self._login, self._is_extended = b"", "", False
+            self._identify()
+
+    # The transaction.
+
+    async def _mail_command(self, argument: bytes) -> None:
+        if not self._helo or self._transit is not None:
+            await self._complain(say.BAD_SEQUENCE)
+            return
+        rule = self._rule
+        if rule is None:
+            self._refuse_client()
+            return
+        mail = await self._parse_mail(argument)
+        if mail is None:
+            return
+        peer = Peer(
+            session_id=self.session_id,
+            address=self.address,
+            helo=self._helo,
+            protocol=self._protocol(mail),
+            rule=rule,
+        )
+        transit = Transit(self._station, peer, mail, client_is_gone=lambda: self.is_gone)
+        refusal = self._refuse_mail(mail, rule)
+        if refusal is not None:
+            reply, reason = refusal
+            transit.refuse(reply, reason, f"MAIL FROM:<{mail.reverse_path}>")
+            await transit.end("refused")
+            self._say(reply)
+            return
+        self._messages += 1
+        if self._messages > self._limits.max_messages:
+            self._farewell = say.TOO_MANY_MESSAGES
+            return
+        self._transit = transit
+        self._say(say.SENDER_OK)
+
+    async def _parse_mail(self, argument: bytes) -> MailCommand | None:
+        try:
+            mail = parse_mail(argument)
+        except (ParameterFault, ValueFault) as exc:
+            is_unknown = isinstance(exc, ParameterFault)
+            await self._complain(say.UNKNOWN_PARAMETER if is_unknown else say.BAD_ARGUMENT)
+            return None
+        except SyntaxFault:
+            await self._complain(say.BAD_SENDER)
+            return None
+        not_offered = (mail.ret or mail.envelope_id) and not self._offers_dsn()
+        if not_offered or (mail.requiretls and not self._offers_requiretls()):
+            await self._complain(say.UNKNOWN_PARAMETER)
+            return None
+        return mail
+
+    def _refuse_mail(self, mail: MailCommand, rule: ClientRule) -> tuple[Reply, Reason] | None:
+        limit = self._station.read_limits.max_message_octets
+        if mail.size is not None and mail.size > limit > 0:  # RFC 1870 §6.1
+            return say.MESSAGE_TOO_BIG, Reason.MESSAGE_SIZE
+        if not rule.permits_reverse_path(mail.reverse_path):
+            return say.SENDER_NOT_PERMITTED, Reason.REVERSE_PATH_NOT_PERMITTED
+        return None
+
+    def _protocol(self, mail: MailCommand) -> str:
+        """The word after "with" in Received (RFC 3848, RFC 6531 §4.3)."""
+        if not self._is_extended:
+            return "SMTP"
+        secured, known = "S" if self._is_secured else "", "A" if self._login else ""
+        return ("UTF8SMTP" if mail.smtputf8 else "ESMTP") + secured + known
+
+    def _refuse_client(self) -> None:
+        detail = f"{self.address or 'a local user'} matches no [[clients]]"
+        fields = (("client", self.address), ("session_id", self.session_id), ("detail", detail))
+        self._station.emit(Noted("client.refused", "warning", fields))
+        may_log_in = self._login_would_help and self._logins is not None
+        self._say(say.AUTH_NEEDED if may_log_in else say.NOT_PERMITTED)
+
+    async def _rcpt_command(self, argument: bytes) -> None:
+        transit = self._transit
+        if transit is None or self._message is not None:
+            await self._complain(say.BAD_SEQUENCE)
+            return
+        try:
+            rcpt = parse_rcpt(argument, smtputf8=transit.mail.smtputf8, dsn=self._offers_dsn())
+        except (ParameterFault, ValueFault) as exc:
+            is_unknown = isinstance(exc, ParameterFault)
+            await self._complain(say.UNKNOWN_PARAMETER if is_unknown else say.BAD_ARGUMENT)
+            return
+        except SyntaxFault:
+            await self._complain(say.BAD_RECIPIENT)
+            return
+        if len(transit.accepted) + len(self._pending) >= self._limits.max_recipients:
+            await self._settle()  # some of those on their way may turn out refused
+        if len(transit.accepted) >= self._limits.max_recipients:
+            self._say(say.TOO_MANY_RECIPIENTS)  # RFC 5321 §4.5.3.1.10
+            return
+        await transit.open()
+        self._pending.append(transit.recipient(rcpt))
+
+    async def _data_command(self, argument: bytes) -> None:
+        transit = self._transit
+        if argument:
+            await self._complain(say.BAD_ARGUMENT)
+        elif transit is None or not transit.was_tried or self._message is not None:
+            await self._complain(say.BAD_SEQUENCE)  # also behind BDAT (RFC 3030 §2)
+        elif not transit.accepted:
+            self._say(say.NO_RECIPIENTS)  # RFC 2920 §3.1
+        else:
+            self._say(say.GO_AHEAD)
+            self._message = transit.reader()
+            if await self._read(DataDecoder(self._message.feed)):
+                await self._finish(transit)
+
+    async def _bdat_command(self, argument: bytes) -> None:
+        """One chunk; its octets are read whatever the answer will be (RFC 3030 §2)."""
+        found = _CHUNK.fullmatch(argument)
+        if found is None:
+            await self._complain(say.BAD_ARGUMENT)
+            self._is_over = True  # where the chunk ends is not known, so what follows is no command
+            return
+        size, is_last, transit = int(found[1]), found[2] is not None, self._transit
+        if transit is None or not transit.accepted:
+            reply = say.NO_RECIPIENTS if transit and transit.was_tried else say.BAD_SEQUENCE
+            forgotten = self._message = MessageReader(self._station.read_limits, body_sink=_forget)
+            forgotten.refuse("5.5.1", "No transaction")
+            is_read = await self._read(ChunkDecoder(size, forgotten.feed))
+            self._message = None
+            if is_read:
+                await self._complain(reply)
+            return
+        self._message = self._message or transit.reader()
+        if not await self._read(ChunkDecoder(size, self._message.feed)):
+            return
+        if is_last:
+            await self._finish(transit)
+        else:
+            self._say(Reply(250, (b"2.0.0 %d octets received" % size,)))
+
+    async def _finish(self, transit: Transit) -> None:
+        self._transit = None
+        try:
+            self._say(await transit.finish())
+        finally:
+            self._message = None
+            self._memory.free(self)
 
     _COMMANDS: ClassVar[dict[bytes, Callable[[Session, bytes], Awaitable[None]]]] = {
         b"HELO": _helo_command,
         b"EHLO": _ehlo_command,
+        b"STARTTLS": _starttls_command,
+        b"AUTH": Authentication._auth_command,
         b"MAIL": _mail_command,
         b"RCPT": _rcpt_command,
         b"DATA": _data_command,
+        b"BDAT": _bdat_command,
         b"RSET": _rset_command,
         b"NOOP": _noop_command,
         b"VRFY": _vrfy_command,
         b"HELP": _help_command,
         b"QUIT": _quit_command,
         b"EXPN": _other_command,
-        b"AUTH": _other_command,
-        b"STARTTLS": _other_command,
-        b"BDAT": _other_command,
     }
+
+
+_UNLIMITED: Final = 1 << 62
+
+
+def _forget(block: bytes) -> None:
+    """Octets of a chunk that belongs to no transaction."""

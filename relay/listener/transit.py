@@ -6,18 +6,19 @@ are the upstream's own. Nothing is kept, so nothing that was answered 250 can be
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from relay.core.capabilities import Capabilities
 from relay.core.complete import Trace
 from relay.core.dkim.canonical import BodyHash
 from relay.core.envelope import MailCommand, RcptCommand
-from relay.core.errors import Reason, Rejection, unfit
+from relay.core.errors import Reason, Rejection
 from relay.core.events import Event, Noted, Outcome, TransactionEnded
 from relay.core.message import Message, MessageFault, MessageReader, ReadLimits
 from relay.core.policy import ClientRule
-from relay.core.reply import INTERNAL_ERROR, MESSAGE_TOO_BIG, Reply
+from relay.core.reply import INTERNAL_ERROR, OUT_OF_ORDER, Reply
 from relay.flow import Accepted, Hop, Keys, Signed, Submission, Terms, accept, forward
 
 
@@ -35,6 +36,14 @@ class Transaction(Hop, Protocol):
 
 class Upstream(Protocol):
     """Where transactions are begun; the pool."""
+
+    @property
+    def capabilities(self) -> Capabilities | None:
+        """What the upstream offered last; None before anybody asked."""
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether every connection to it is verified TLS."""
 
     async def begin(self, mail: MailCommand) -> Transaction:
         """Take a connection.
@@ -126,10 +135,11 @@ class Transit:
                 self._unavailable = exc
         if self._unavailable is not None:
             self.refused += 1
-            self._refused(self._unavailable)
-            raise self._unavailable
+            why = self._unavailable
+            self.refuse(why.reply, why.reason, why.detail)
+            raise why
 
-    def recipient(self, rcpt: RcptCommand) -> Awaitable[Reply]:
+    def recipient(self, rcpt: RcptCommand) -> Coroutine[Any, Any, Reply]:
         """Send a recipient upstream, `open` having been awaited; its reply may be awaited later."""
         if self._transaction is None:
             raise RuntimeError("no upstream connection was opened")
@@ -140,8 +150,14 @@ class Transit:
             answer = await reply
         except Rejection as exc:
             self.refused += 1
-            self._refused(exc)
+            self.refuse(exc.reply, exc.reason, exc.detail)
             return exc.reply
+        except Exception as exc:
+            self.refused += 1
+            self.refuse(INTERNAL_ERROR, Reason.INTERNAL_ERROR, repr(exc))
+            raise
+        if answer.is_intermediate:  # passed on, it would make a client send data
+            answer = OUT_OF_ORDER
         if answer.is_positive:
             self.accepted.append(rcpt)
         else:
@@ -158,6 +174,8 @@ class Transit:
         """After the end of data: the stages of flow, and the reply for the client."""
         try:
             reply = await self._relay()
+            if reply.is_intermediate:
+                reply = OUT_OF_ORDER
             outcome = _outcome(reply)
             reason = None if reply.is_positive else Reason.UPSTREAM_REFUSED
             detail = ""
@@ -174,16 +192,24 @@ class Transit:
         self._tell(outcome, reply, reason, detail)
         return reply
 
-    async def end(self) -> None:
-        """The client gave up: RSET, QUIT, a new greeting, or it is gone."""
+    def refuse(self, reply: Reply, reason: Reason, detail: str) -> None:
+        """Remember what the client is told, for the log, should nothing else come."""
+        self._last_refusal = (reply, reason, detail)
+
+    async def end(self, why: str) -> None:
+        """No message came of it.
+
+        Args:
+            why: RSET, a new greeting, the client is gone …; a refusal says more.
+        """
         await self._let_go()
-        if not self.was_tried:
+        if not self.was_tried and self._last_refusal is None:
             return
         if self._last_refusal is not None:
             reply, reason, detail = self._last_refusal
             self._tell(_outcome(reply), reply, reason, detail)
         else:
-            self._tell(Outcome.ABANDONED, None, None, "the client ended the transaction")
+            self._tell(Outcome.ABANDONED, None, None, why)
 
     async def _relay(self) -> Reply:
         station = self._station
@@ -192,9 +218,7 @@ class Transit:
         try:
             message = self._reader.finish()
         except MessageFault as exc:
-            if exc.enhanced == "5.3.4":
-                raise Rejection(MESSAGE_TOO_BIG, Reason.MESSAGE_SIZE, exc.text) from exc
-            raise unfit(exc.enhanced, exc.text) from exc
+            raise exc.rejection() from exc
         now = station.now()
         self._accepted = accept(self._submission(message), station.terms, now)
         began_at = station.monotonic()
@@ -218,9 +242,6 @@ class Transit:
     async def _let_go(self) -> None:
         if self._transaction is not None:
             await self._transaction.abandon()
-
-    def _refused(self, rejection: Rejection) -> None:
-        self._last_refusal = (rejection.reply, rejection.reason, rejection.detail)
 
     def _tell(
         self, outcome: Outcome, reply: Reply | None, reason: Reason | None, detail: str

@@ -32,6 +32,14 @@ _SECONDS_DIGITS: Final = 4
 _JSON_BITS: Final = 63
 
 
+class _Nowhere(io.BytesIO):
+    """Where lines go when the process has no standard error."""
+
+    def write(self, octets: object, /) -> int:
+        """Forget them."""
+        return 0
+
+
 class Log:
     """Writes events as lines."""
 
@@ -43,7 +51,7 @@ class Log:
             form: json, console, or auto: console when the stream is a terminal.
             stream: where to; None is standard error.
         """
-        out: BinaryIO = stream or getattr(sys.stderr, "buffer", None) or io.BytesIO()
+        out: BinaryIO = stream or getattr(sys.stderr, "buffer", None) or _Nowhere()
         readable = form == "console" or (form == "auto" and out.isatty())
         self._logger: Any = structlog.wrap_logger(
             structlog.BytesLogger(out),

@@ -224,6 +224,8 @@ class _Opening:
             self._capabilities,
             security=f"{tls.version()}{doubt}" if tls is not None else "clear",
             on_closed=on_closed,
+            is_secured=tls is not None and self._settings.tls.is_verified,
+            is_authenticated=bool(self._settings.username),
         )
         transport.set_protocol(connection)
         return connection

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from relay.core.capabilities import Capabilities
 from relay.core.envelope import MailCommand
 from relay.core.errors import Rejection
 from relay.core.reply import Reply
@@ -67,6 +68,17 @@ class Pool:
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._is_closed = False
         self._emptied = asyncio.Event()
+        self._capabilities: Capabilities | None = None
+
+    @property
+    def capabilities(self) -> Capabilities | None:
+        """What the hop offered when a connection was opened last; None before the first."""
+        return self._capabilities
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether every connection is TLS with the hop's name and certificate verified."""
+        return self._settings.tls.is_verified
 
     async def begin(self, mail: MailCommand) -> Transaction:
         """Take a connection for one transaction; nothing is written yet.
@@ -74,9 +86,10 @@ class Pool:
         Raises:
             Rejection: 451 4.4.1, 4.4.2, 4.7.0, 4.7.4 or 4.7.5, no connection can be opened;
                 451 4.3.2, none became free within `acquire_seconds`, or the pool is closed;
-                550 5.6.7, SMTPUTF8 is asked for and not offered.
+                550 5.6.7, SMTPUTF8 is asked for and not offered; 550 5.7.30, REQUIRETLS is
+                asked for and cannot be kept.
         """
-        connection = await self._take()
+        connection = self._unused() or await self._take()
         try:
             return Transaction(mail, connection, source=self, settings=self._settings)
         except BaseException:
@@ -154,10 +167,8 @@ class Pool:
             fresh: pass over the idle ones, and stand first in the queue.
         """
         while not self._is_closed:
-            while self._idle and not fresh:
-                connection = self._idle.pop()
-                if not connection.failure:
-                    return connection
+            if not fresh and (kept := self._unused()) is not None:
+                return kept
             if self._has_room:
                 self._opening += 1
                 return await self._open()
@@ -169,6 +180,14 @@ class Pool:
             fresh = True  # it was lost on the way to us: its place is, or will be, free
         raise self._stopping()
 
+    def _unused(self) -> Connection | None:
+        """The idle connection that was used last, if there is any."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.failure:
+                return connection
+        return None
+
     @property
     def _has_room(self) -> bool:
         return len(self._connections) + self._opening < self._settings.max_connections
@@ -179,6 +198,7 @@ class Pool:
         started = loop.time()
         try:
             connection = await self._opener.open(self._closed)
+            self._capabilities = connection.capabilities
         except BaseException as exc:
             self._opening -= 1
             self._grant_places()
@@ -186,6 +206,7 @@ class Pool:
                 self._tell(Happened.FAILED, exc.detail, seconds=loop.time() - started)
             raise
         self._opening -= 1
+        self._capabilities = connection.capabilities
         self._connections.add(connection)
         self._emptied.clear()
         self._tell(Happened.OPENED, connection.security, seconds=loop.time() - started)
@@ -241,7 +262,7 @@ class Pool:
             if not waiter.done():
                 waiter.set_result(connection)
                 return
-        connection.idle_since = asyncio.get_running_loop().time()
+        connection.idle_since = connection.loop.time()
         self._idle.append(connection)
 
     def _grant_places(self) -> None:
@@ -280,7 +301,7 @@ class Pool:
         self._tell(
             Happened.CLOSED,
             connection.failure,
-            seconds=asyncio.get_running_loop().time() - connection.opened_at,
+            seconds=connection.loop.time() - connection.opened_at,
             transactions=connection.transactions,
         )
         self._grant_places()

@@ -24,6 +24,7 @@ from relay.upstream.wire import WRITE_OCTETS
 # With one more run of octets (`wire.runs`) on top, at most 256 KiB wait in a transport.
 HIGH_WATER_OCTETS = 2 * WRITE_OCTETS
 LOW_WATER_OCTETS = WRITE_OCTETS
+READ_OCTETS = 4096  # of replies, at a time; longer ones take several reads
 CLOSING = 421  # RFC 5321 §3.8: the server closes after this reply, whatever was asked
 
 
@@ -46,10 +47,6 @@ class Command(NamedTuple):
         """What is answered, for people."""
         return self.line[:4].decode("ascii") or "the message"
 
-    def is_answered_by(self, reply: Reply) -> bool:
-        """Whether this is one of the replies that the command has (RFC 5321 §4.3.2)."""
-        return not reply.is_positive if self.is_data else not 300 <= reply.code < 400
-
 
 class Occupant(Protocol):
     """Who uses the connection now."""
@@ -58,23 +55,29 @@ class Occupant(Protocol):
         """The connection is of no more use; no further reply will come."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """A connection that is ready for transactions.
+
+    It reads into a buffer of its own: for the other kind of protocol, asyncio takes 256 KiB of
+    fresh memory from the system for each reply.
 
     Attributes:
         capabilities: of the EHLO that counts, the one after TLS.
         security: how it is secured, for people: "TLSv1.3", "TLSv1.3, not verified" or "clear".
+        is_secured: whether that is TLS with the hop's name and certificate verified.
+        is_authenticated: whether we are logged in (RFC 4954).
         occupant: who hears of a failure, or None while nobody uses the connection.
         failure: why it is of no more use, or empty.
         transactions: how many it has carried or is carrying.
+        loop: the event loop that it lives on.
         opened_at: by the loop's clock.
         idle_since: by the loop's clock; meaningful while the connection is idle.
     """
 
     __slots__ = (
+        "_buffer",
         "_deadline",
         "_expected",
-        "_loop",
         "_on_closed",
         "_outstanding",
         "_patience",
@@ -86,6 +89,9 @@ class Connection(asyncio.Protocol):
         "capabilities",
         "failure",
         "idle_since",
+        "is_authenticated",
+        "is_secured",
+        "loop",
         "occupant",
         "opened_at",
         "security",
@@ -99,10 +105,13 @@ class Connection(asyncio.Protocol):
         *,
         security: str,
         on_closed: Callable[[Connection], None],
+        is_secured: bool = False,
+        is_authenticated: bool = False,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._transport = transport
         self._on_closed = on_closed
+        self._buffer = memoryview(bytearray(READ_OCTETS))
         self._reader = ReplyReader()
         self._expected: deque[Command] = deque()
         self._outstanding = 0  # how many of the expected replies are to commands already written
@@ -113,10 +122,12 @@ class Connection(asyncio.Protocol):
         self._writable: asyncio.Future[None] | None = None
         self.capabilities = capabilities
         self.security = security
+        self.is_secured = is_secured
+        self.is_authenticated = is_authenticated
         self.occupant: Occupant | None = None
         self.failure = ""
         self.transactions = 0
-        self.opened_at = self.idle_since = self._loop.time()
+        self.opened_at = self.idle_since = self.loop.time()
         transport.set_write_buffer_limits(high=HIGH_WATER_OCTETS, low=LOW_WATER_OCTETS)
 
     # What the owner of the connection asks of it.
@@ -126,7 +137,13 @@ class Connection(asyncio.Protocol):
         if self.failure:
             return
         self._expected.extend(commands)
-        self._flush()
+        if not self.capabilities.pipelining:
+            self._write_next()
+            return
+        if not self._outstanding:
+            self.arm(commands[0].seconds)
+        self._outstanding += len(commands)
+        self._transport.write(b"".join([command.line for command in commands]))
 
     def expect(self, on_reply: Callable[[Reply], None]) -> None:
         """Await the reply to what is written with `write` next; `arm` sets its time."""
@@ -156,7 +173,7 @@ class Connection(asyncio.Protocol):
             return
         self._unsent = self._transport.get_write_buffer_size()
         self.arm(seconds)
-        self._writable = self._loop.create_future()
+        self._writable = self.loop.create_future()
         try:
             await self._writable
         finally:
@@ -165,7 +182,7 @@ class Connection(asyncio.Protocol):
     def arm(self, seconds: float) -> None:
         """Fail the connection unless something happens within this time."""
         self._patience = seconds
-        self._deadline = self._loop.time() + seconds
+        self._deadline = self.loop.time() + seconds
 
     def check(self, now: float) -> None:
         """Fail the connection if its time is over.
@@ -199,17 +216,22 @@ class Connection(asyncio.Protocol):
 
     # What the event loop tells us.
 
-    def data_received(self, data: bytes) -> None:
-        """Match replies with commands, in order."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the octets of replies go."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So many octets have come."""
+        self.received(bytes(self._buffer[:nbytes]))
+
+    def received(self, data: bytes) -> None:
+        """Match replies with commands, in order; a reply counts although garbage follows it."""
         try:
-            # Line by line, so that a reply counts although garbage follows it.
-            several = data.find(b"\n") != len(data) - 1
-            for piece in data.splitlines(keepends=True) if several else (data,):
-                for reply in self._reader.feed(piece):
-                    self._answer(reply)
-                if self.failure:
-                    return
+            for reply in self._reader.feed(data):
+                self._answer(reply)
         except ReplySyntaxError as exc:
+            for reply in exc.replies:
+                self._answer(reply)
             self.abort(f"the server sent something that is not a reply: {exc}", exc)
             return
         if not self._outstanding and not self._reader.is_empty:
@@ -245,7 +267,8 @@ class Connection(asyncio.Protocol):
             return
         command = self._expected.popleft()
         self._outstanding -= 1
-        if not command.is_answered_by(reply):
+        # RFC 5321 §4.3.2: 3yz answers DATA and nothing else; 2yz to DATA is no acceptance.
+        if reply.is_positive if command.is_data else reply.is_intermediate:
             self.abort(f"the server answered {command} with {reply}")
             return
         # Before the callback, which may ask the next thing and set its time.
@@ -257,22 +280,14 @@ class Connection(asyncio.Protocol):
         if reply.code == CLOSING:
             self.abort(f"the server closes the connection: {reply}")
         elif self._expected and not self._outstanding:
-            self._flush()
+            self._write_next()
 
-    def _flush(self) -> None:
-        """Write the commands whose turn it is."""
-        written = self._outstanding
-        if self.capabilities.pipelining:
-            self._outstanding = len(self._expected)
-            lines = [command.line for command in self._expected][written:]
-        elif not written and self._expected:
+    def _write_next(self) -> None:
+        """Write the first command if it is its turn; for a hop without PIPELINING."""
+        if not self._outstanding and self._expected:
             self._outstanding = 1
-            lines = [self._expected[0].line]
-        else:
-            return
-        if not written:
             self.arm(self._expected[0].seconds)
-        self._transport.write(b"".join(lines))
+            self._transport.write(self._expected[0].line)
 
     def _fail(self, why: str, cause: Exception | None) -> None:
         if self.failure:

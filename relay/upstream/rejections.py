@@ -1,7 +1,7 @@
 """What a client hears when the next hop has given no reply to pass on. Pure.
 
 RFC 3463 §3.5 (X.4: network and routing), §3.4 (X.3: system), §3.8 (X.7: security).
-All of them are temporary but the last one: what is wrong is between us and the hop, and the
+All of them are temporary but the last two: what is wrong is between us and the hop, and the
 message may well go out later. `detail` names hosts, causes and fixes, and goes to the log.
 """
 
@@ -62,4 +62,10 @@ def outcome_unknown(detail: str) -> Rejection:
 def smtputf8_missing(detail: str) -> Rejection:
     """SMTPUTF8 is asked for, and the hop cannot carry it (RFC 6531 §3.5: 550 5.6.7)."""
     reply = own(550, "5.6.7", "The next hop does not offer SMTPUTF8")
+    return Rejection(reply, Reason.NOT_CARRIABLE, detail)
+
+
+def requiretls_missing(detail: str) -> Rejection:
+    """REQUIRETLS is asked for, and cannot be kept on this hop (RFC 8689 §4.2.1 and §5)."""
+    reply = own(550, "5.7.30", "REQUIRETLS support required")
     return Rejection(reply, Reason.NOT_CARRIABLE, detail)

@@ -4,8 +4,9 @@ RFC 5321 §3.3 and §4.1.1, RFC 2920 (PIPELINING).
 The hop's replies are handed on as they are. Where there is none, a `Rejection` says whether
 the hop can have the message: `UPSTREAM_LOST` (it cannot) or `OUTCOME_UNKNOWN` (it may).
 
-Deviation: a kept connection that dies before it has answered anything is replaced once,
-without the client's knowledge; nothing was accepted, so nothing can be sent twice.
+Deviation: a kept connection that dies before it has answered anything, or answers 421 to MAIL,
+is replaced once, without the client's knowledge; nothing was accepted, so nothing can be sent
+twice.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from relay.core.envelope import MailCommand, RcptCommand
 from relay.core.errors import Rejection
 from relay.core.reply import Reply
 from relay.upstream import rejections
-from relay.upstream.protocol import Command, Connection
+from relay.upstream.protocol import CLOSING, Command, Connection
 from relay.upstream.settings import UpstreamSettings
 from relay.upstream.transfer import Transfer
 from relay.upstream.wire import mail_line, message_parts, rcpt_line
@@ -61,18 +62,18 @@ class PendingReply(Awaitable[Reply]):
         Rejection: the connection was lost before the reply came.
     """
 
-    __slots__ = ("_transaction", "_woken", "line", "reply")
+    __slots__ = ("_transaction", "_woken", "rcpt", "reply")
 
-    def __init__(self, transaction: Transaction, line: bytes) -> None:
+    def __init__(self, transaction: Transaction, rcpt: RcptCommand) -> None:
         self._transaction = transaction
         self._woken: asyncio.Future[None] | None = None
-        self.line = line
+        self.rcpt = rcpt
         self.reply: Reply | None = None
 
     def __await__(self) -> Generator[Any, None, Reply]:
         while self.reply is None:
             if self._transaction.is_waiting:
-                self._woken = asyncio.get_running_loop().create_future()
+                self._woken = self._transaction.loop.create_future()
                 yield from self._woken
             else:
                 yield from self._transaction.recover().__await__()
@@ -152,6 +153,11 @@ class Transaction:
         return self._connection.capabilities
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the connection."""
+        return self._connection.loop
+
+    @property
     def is_waiting(self) -> bool:
         """Whether the replies may still come without anything being done for it."""
         return not self._must_replay and self._failure is None
@@ -163,17 +169,18 @@ class Transaction:
             The hop's reply to come. When MAIL is refused, MAIL's own reply for each.
 
         Raises:
-            ValueError: a control character in the path; nothing was written.
+            ValueError: a control character in the path or a parameter; nothing was written.
             RuntimeError: the transaction is past its recipients.
         """
         if self._stage is not _Stage.ADDRESSING:
             raise RuntimeError("a recipient after the message")
-        pending = PendingReply(self, rcpt_line(rcpt))
+        line = rcpt_line(rcpt, self._connection.capabilities)
+        pending = PendingReply(self, rcpt)
         self._recipients.append(pending)
         if self._mail_refusal is not None:
             pending.settle(self._mail_refusal)
         elif self.is_waiting:
-            self._issue([pending])
+            self._issue(Command(line, pending.answered, self._settings.timeouts.rcpt_seconds))
         return pending
 
     async def send(self, header: bytes, body: Sequence[bytes]) -> Reply:
@@ -263,24 +270,31 @@ class Transaction:
         """Take a connection into use.
 
         Raises:
-            Rejection: 550 5.6.7, it cannot carry what MAIL asks for.
+            Rejection: 550 5.6.7 or 5.7.30, it cannot carry what MAIL asks for.
         """
-        self._connection = connection
-        self._mail_line = mail_line(self._mail, connection.capabilities)
+        self._mail_line = mail_line(
+            self._mail,
+            connection.capabilities,
+            is_secured=connection.is_secured,
+            is_authenticated=connection.is_authenticated,
+        )
+        self._connection = connection  # ours from here on: given back once, by `abandon` or `send`
         connection.transactions += 1
         connection.occupant = self
 
-    def _issue(self, recipients: Sequence[PendingReply]) -> None:
+    def _issue(self, *recipients: Command) -> None:
         """Write RCPTs, with MAIL before the first, in one write if the hop offers PIPELINING."""
-        seconds = self._settings.timeouts.rcpt_seconds
-        commands = [Command(pending.line, pending.answered, seconds) for pending in recipients]
-        if not self._mail_is_issued:
-            self._mail_is_issued = True
-            seconds = self._settings.timeouts.mail_seconds
-            commands.insert(0, Command(self._mail_line, self._mail_answered, seconds))
-        self._connection.command(*commands)
+        if self._mail_is_issued:
+            self._connection.command(*recipients)
+            return
+        self._mail_is_issued = True
+        seconds = self._settings.timeouts.mail_seconds
+        mail = Command(self._mail_line, self._mail_answered, seconds)
+        self._connection.command(mail, *recipients)
 
     def _mail_answered(self, reply: Reply) -> None:
+        if reply.code == CLOSING and self._can_replay:
+            return  # what a kept connection says when it was idle for too long; it fails now
         self._has_heard = True
         if not reply.is_positive:
             self._mail_refusal = reply
@@ -323,4 +337,7 @@ class Transaction:
             self._fail(rejection)
             return
         if self._recipients:
-            self._issue(self._recipients)
+            seconds = self._settings.timeouts.rcpt_seconds
+            offered = connection.capabilities  # which may differ from those of the dead one
+            again = [(rcpt_line(p.rcpt, offered), p.answered) for p in self._recipients]
+            self._issue(*(Command(line, answered, seconds) for line, answered in again))

@@ -6,22 +6,22 @@ RFC 5321 §4.1.1.4 and §4.5.2 (DATA), RFC 3030 §2 (BDAT), RFC 5321 §4.5.3.2.4
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator, Sequence
 
 from relay.core.errors import Rejection
 from relay.core.reply import Reply
 from relay.upstream import rejections
 from relay.upstream.protocol import Command, Connection
 from relay.upstream.settings import UpstreamSettings
-from relay.upstream.wire import dot_stuffed, runs
+from relay.upstream.wire import bdat_runs, data_runs
 
 
 class Transfer:
     """Sends one message over a connection whose recipients are all answered.
 
     Args:
-        parts: the octets of the message in order, CRLF only, ending in CRLF.
+        parts: the octets of the message in order, CRLF only, ending in CRLF, as
+            `relay.upstream.wire.message_parts` gives them.
         connection: with at least one accepted recipient; this becomes its occupant.
         settings: for the patience of each step, and the name for the log.
     """
@@ -68,19 +68,17 @@ class Transfer:
         """
         connection = self._connection
         if connection.capabilities.chunking:
-            # RFC 3030 §2: the octets follow the command, no reply is awaited between them.
-            size_octets = sum(map(len, self._parts))
-            self._begin([b"BDAT %d LAST\r\n" % size_octets, *self._parts])
+            self._begin(bdat_runs(self._parts))
         else:
             seconds = self._settings.timeouts.data_seconds
             connection.command(Command(b"DATA\r\n", self._data_answered, seconds, is_data=True))
-        while self._is_open:
+        while self._reply is None and self._failure is None:
             if self._next_run is None:
-                self._woken = asyncio.get_running_loop().create_future()
+                self._woken = connection.loop.create_future()
                 await self._woken
             else:
                 await connection.drain(self._settings.timeouts.block_seconds)
-                if self._is_open:
+                if self._reply is None and self._failure is None:
                     self._write_run()
         return self._result()
 
@@ -91,26 +89,23 @@ class Transfer:
         self._failure.__cause__ = cause
         self._wake()
 
-    @property
-    def _is_open(self) -> bool:
-        return self._reply is None and self._failure is None
-
     def _result(self) -> Reply:
         """The reply, if it came before any failure."""
-        if self._reply is not None and self._has_begun and not self._is_complete:
-            why = f"the server answered in the middle of the message: {self._reply}"
+        reply = self._reply
+        if reply is not None and self._has_begun and not self._is_complete:
+            why = f"the server answered in the middle of the message: {reply}"
             self._connection.abort(why)
-            if self._reply.is_positive:  # it cannot have what was not sent
+            if reply.is_positive:  # it cannot have what was not sent
                 raise self._failure or rejections.lost(f"{self._settings.hop}: {why}")
-        if self._reply is not None:
-            return self._reply
+        if reply is not None:
+            return reply
         raise self._failure or rejections.lost(f"{self._settings.hop}: the connection is gone")
 
-    def _begin(self, octets: Iterable[bytes]) -> None:
+    def _begin(self, runs: Iterator[bytes | memoryview]) -> None:
         """Write the first run, which is all of a small message."""
         self._has_begun = True
-        self._runs = runs(octets)
-        self._next_run = next(self._runs)
+        self._runs = runs
+        self._next_run = next(runs)
         self._connection.expect(self._answered)
         self._write_run()
 
@@ -124,10 +119,10 @@ class Transfer:
 
     def _data_answered(self, reply: Reply) -> None:
         """Begin at once on 354, without waking the task for it."""
-        if not 300 <= reply.code < 400:
+        if not reply.is_intermediate:
             self._answered(reply)
             return
-        self._begin(chain(dot_stuffed(self._parts), (b".\r\n",)))
+        self._begin(data_runs(self._parts))
         if self._next_run is not None:
             self._wake()
 

@@ -1,15 +1,30 @@
-"""Certificates for fake servers, made by a CA of the test's own."""
+"""Certificates for fake servers, listeners and clients, made by a CA of the test's own."""
 
 from __future__ import annotations
 
+import hashlib
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 
 import trustme
 
 
+@dataclass(frozen=True)
+class ClientCertificate:
+    """A client with a certificate.
+
+    Attributes:
+        context: what it connects with.
+        fingerprint: "sha256:" and the digest of its certificate, in hexadecimal.
+    """
+
+    context: ssl.SSLContext
+    fingerprint: str
+
+
 class Certificates:
-    """A CA and server contexts under it.
+    """A CA, and what it issues.
 
     Attributes:
         ca_file: the CA's certificate, PEM.
@@ -17,6 +32,7 @@ class Certificates:
 
     def __init__(self, folder: Path) -> None:
         self._ca = trustme.CA()
+        self._folder = folder
         self.ca_file = str(folder / "ca.pem")
         self._ca.cert_pem.write_to_path(self.ca_file)
 
@@ -25,3 +41,25 @@ class Certificates:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._ca.issue_cert(*(names or ("127.0.0.1", "localhost"))).configure_cert(context)
         return context
+
+    def files(self, *names: str, stem: str = "listener") -> tuple[Path, Path]:
+        """A certificate with its chain and its key as PEM files, written over older ones."""
+        issued = self._ca.issue_cert(*(names or ("127.0.0.1", "localhost")))
+        certificate, key = self._folder / f"{stem}.pem", self._folder / f"{stem}.key"
+        certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        key.write_bytes(issued.private_key_pem.bytes())
+        return certificate, key
+
+    def trusting(self) -> ssl.SSLContext:
+        """A client that shows no certificate."""
+        context = ssl.create_default_context()
+        self._ca.configure_trust(context)
+        return context
+
+    def client(self, *names: str) -> ClientCertificate:
+        """A client whose certificate has these names, host names or addresses of mail."""
+        context = self.trusting()
+        issued = self._ca.issue_cert(*names)
+        issued.configure_cert(context)
+        der = ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode("ascii"))
+        return ClientCertificate(context, f"sha256:{hashlib.sha256(der).hexdigest()}")

@@ -9,9 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
+from functools import partial
+from typing import Any
 
 SIGNING_DOMAIN = "example.com"
 IDN_DOMAIN = "xn--mnchen-3ya.example"  # A-label form of münchen.example, RFC 5890 §2.3.2.1
+# Longer than a header line should be: dkimpy folds such a d= in its middle, and fails itself.
+LONG_DOMAIN = ".".join(letter * 60 for letter in "abc") + ".example"
 
 STANDARD_FIELDS: Mapping[str, bytes] = {
     "From": b"Jane Doe <jane@example.com>",
@@ -23,9 +28,34 @@ STANDARD_FIELDS: Mapping[str, bytes] = {
 TEXT = b"Good morning,\r\n\r\nthe numbers are fine.\r\n\r\n-- \r\nJane\r\n"
 
 
+class Relayed(Enum):
+    """The message arrives, signed."""
+
+    AS_IT_IS = auto()  # it ends in the octets of `Case.carried()`
+    FOLDED = auto()  # the same but for long header lines, which are folded at white space
+    REENCODED = auto()  # body parts have another encoding and the same decoded content
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The client hears this code and enhanced code (RFC 3463), and nothing goes out."""
+
+    code: int
+    enhanced: str
+
+
+Expectation = Relayed | Refused
+
+ILL_FORMED = Refused(554, "5.6.0")  # not a message that can be signed as it is
+NOT_CONVERTIBLE = Refused(554, "5.6.3")  # what the hop cannot carry may not be re-encoded
+BAD_AUTHOR = Refused(550, "5.6.0")  # From or Sender is not as RFC 5322 wants it
+NOT_OURS = Refused(550, "5.7.1")  # a From domain without a key here
+NEEDS_SMTPUTF8 = Refused(550, "5.6.7")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One message with its envelope.
+    """One message with its envelope, and what must become of it.
 
     Attributes:
         name: unique, in words joined by hyphens; it names the test.
@@ -36,8 +66,11 @@ class Case:
         mail_options: ESMTP parameters that MAIL needs.
         added: fields that are missing and must be there when the message is relayed.
         removed: fields that are there and must not be relayed.
-        failed_by: verifiers that are known to say fail to a right signature of this
-            message; the reason stands at the case.
+        becomes: the octets in which the relayed message ends, where that is neither
+            the message nor the message without removed fields.
+        expected: what happens.
+        at_bare_hop: the same, where the smarthost has neither 8BITMIME nor SMTPUTF8;
+            None when that makes no difference.
     """
 
     name: str
@@ -48,10 +81,14 @@ class Case:
     mail_options: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
-    failed_by: tuple[str, ...] = ()
+    becomes: Callable[[], bytes] | None = None
+    expected: Expectation = Relayed.AS_IT_IS
+    at_bare_hop: Expectation | None = None
 
     def carried(self) -> bytes:
         """The octets with which the relayed message must end: all of it but removed fields."""
+        if self.becomes is not None:
+            return self.becomes()
         header, blank, body = self.build().partition(b"\r\n\r\n")
         for name in self.removed:
             field = rb"(?im)^" + name.encode() + rb":.*\r\n(?:[ \t].*\r\n)*"
@@ -83,6 +120,44 @@ def compose(
         if value is not None
     ]
     return b"".join(lines) + extra + b"\r\n" + body
+
+
+def with_body(name: str, body: bytes, **more: Any) -> Case:
+    """A case with nothing special but its plain body; `more` are attributes of `Case`."""
+    return Case(name=name, build=partial(compose, body), **more)
+
+
+def with_header(name: str, extra: bytes, **more: Any) -> Case:
+    """A case with further header lines."""
+    return Case(name=name, build=partial(compose, extra=extra), **more)
+
+
+def with_values(name: str, /, more: Mapping[str, Any] | None = None, **values: Any) -> Case:
+    """A case with other values for standard fields.
+
+    Args:
+        name: of the case.
+        more: further attributes of `Case`.
+        values: octets for each field, None to leave it out; `_` in a name stands for `-`.
+    """
+    fields = {field.replace("_", "-"): value for field, value in values.items()}
+    absent = [name for name in ("Date", "Message-ID") if name in fields and fields[name] is None]
+    attributes = {"added": tuple(absent), **(more or {})}
+    return Case(name=name, build=partial(compose, fields=fields), **attributes)
+
+
+def with_mime(
+    name: str, content_type: bytes, body: bytes, encoding: bytes | None = None, **more: Any
+) -> Case:
+    """A case with a MIME body."""
+    build = partial(compose, body, extra=mime(content_type, encoding))
+    return Case(name=name, build=build, **more)
+
+
+def whole(name: str, text: str | bytes, **more: Any) -> Case:
+    """A case whose whole message is given: text with LF line ends, or octets as they are."""
+    octets = lines_of(text) if isinstance(text, str) else text
+    return Case(name=name, build=lambda: octets, **more)
 
 
 def mime(content_type: bytes, encoding: bytes | None = None) -> bytes:

@@ -1,55 +1,17 @@
 """Messages whose envelopes are of interest: null path, many recipients, parameters.
 
-Pure. RFC 5321 §4.5.5 (null reverse-path), RFC 3464 (reports), RFC 6152, RFC 6531.
+Pure. RFC 5321 §4.5.5 (null reverse-path), RFC 1870, RFC 6152, RFC 6531.
 """
 
 from __future__ import annotations
 
 from functools import partial
 
-from tests.fakes.corpus_case import Case, compose, lines_of, mime
+from tests.fakes.corpus_case import NEEDS_SMTPUTF8, Case, compose
 
 TWENTY_RECIPIENTS = tuple(f"person{number:02}@sink.test" for number in range(1, 21))
 
-REPORT = lines_of(
-    """\
---report
-Content-Type: text/plain; charset=us-ascii
-
-Your message could not be delivered.
-
---report
-Content-Type: message/delivery-status
-
-Reporting-MTA: dns; mail.example.com
-Arrival-Date: Fri, 20 Nov 2026 09:00:00 +0000
-
-Final-Recipient: rfc822; nobody@example.net
-Action: failed
-Status: 5.1.1
-
---report
-Content-Type: text/rfc822-headers
-
-From: ann@sink.test
-Subject: what did not arrive
-
---report--
-"""
-)
-
 ENVELOPES: tuple[Case, ...] = (
-    Case(
-        name="delivery-report-with-null-reverse-path",
-        build=partial(
-            compose,
-            REPORT,
-            fields={"From": b"Mail Delivery <postmaster@example.com>"},
-            extra=b"Auto-Submitted: auto-replied\r\n"
-            + mime(b'multipart/report; report-type=delivery-status;\r\n boundary="report"'),
-        ),
-        mail_from="",
-    ),
     Case(
         name="auto-reply-with-null-reverse-path",
         build=partial(compose, extra=b"Auto-Submitted: auto-replied\r\nX-Loop: yes\r\n"),
@@ -61,26 +23,20 @@ ENVELOPES: tuple[Case, ...] = (
         build=compose,
         mail_from="bounce+42=ann=sink.test@lists.example.net",
     ),
-    Case(name="quoted-reverse-path", build=compose, mail_from='"app server"@example.com'),
     Case(
-        name="body-8bitmime-declared",
-        build=partial(
-            compose, lines_of("Grüße\n"), extra=mime(b"text/plain; charset=utf-8", b"8bit")
-        ),
-        mail_options=("BODY=8BITMIME",),
+        name="srs-reverse-path",
+        build=compose,
+        mail_from="SRS0=abcd=T6=example.net=jane@example.com",
+    ),
+    Case(name="quoted-reverse-path", build=compose, mail_from='"app server"@example.com'),
+    Case(name="reverse-path-of-another-domain", build=compose, mail_from="bounces@example.net"),
+    Case(
+        name="smtputf8-reverse-path",
+        build=compose,
+        mail_from="jörg@example.com",
+        mail_options=("SMTPUTF8",),
+        at_bare_hop=NEEDS_SMTPUTF8,
     ),
     Case(name="size-declared", build=compose, mail_options=("SIZE=4000",)),
-    Case(
-        name="smtputf8-header",
-        build=partial(
-            compose,
-            lines_of("Grüße\n"),
-            fields={
-                "Subject": "Grüße aus München".encode(),
-                "To": "Ännchen <ann@sink.test>".encode(),
-            },
-            extra=mime(b"text/plain; charset=utf-8", b"8bit"),
-        ),
-        mail_options=("SMTPUTF8", "BODY=8BITMIME"),
-    ),
+    Case(name="7bit-declared", build=compose, mail_options=("BODY=7BIT",)),
 )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
+from argon2 import PasswordHasher
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from relay.core.dkim.algorithm import Algorithm, PublicKey, SigningKey, sign_digest
@@ -15,18 +16,29 @@ from relay.core.errors import key_unavailable
 from relay.core.events import Event, Noted, TransactionEnded
 from relay.core.message import ReadLimits
 from relay.core.policy import ClientRule, SigningDomains
+from relay.core.reply import TOO_MANY_CONNECTIONS
 from relay.flow import Terms
+from relay.listener.endpoint import PLAIN, Endpoint
+from relay.listener.logins import LoginLimits, Logins
+from relay.listener.memory import Memory
 from relay.listener.session import Session, SessionLimits
 from relay.listener.sockets import Listeners
-from relay.listener.transit import Station
+from relay.listener.transit import Station, Upstream
 from tests.fakes.smtp_client import MemoryClient
 from tests.fakes.upstream import FakeUpstream
 
 LOCAL = ClientRule("local", (ip_network("127.0.0.0/8"), ip_network("::1/128")))
 LIMITS = SessionLimits(
-    max_recipients=4, max_command_octets=512, max_bad_commands=3, idle_seconds=300.0
+    max_recipients=4,
+    max_command_octets=512,
+    max_bad_commands=3,
+    idle_seconds=300.0,
+    command_seconds=300.0,
 )
 READ_LIMITS = ReadLimits(max_message_octets=100_000, max_header_octets=20_000)
+BUDGET_OCTETS = 64 * 1024 * 1024
+# argon2 like any other, done in microseconds.
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 MESSAGE = b"From: a@example.com\r\nSubject: hello\r\n\r\nHello.\r\n"
 
 
@@ -80,6 +92,10 @@ class Edge:
 
     Attributes:
         upstream, keys: behind the sessions.
+        endpoint: the listener that sessions come to.
+        logins: who may log in.
+        memory: the budget of all sessions.
+        seconds: the clock of logins; `waits` has what they slept, which takes no time.
         events: everything that was emitted.
         emit_fault: raised by `emit`, when there is one.
         sessions: those that are open.
@@ -95,9 +111,38 @@ class Edge:
         rules: tuple[ClientRule, ...] = (LOCAL,),
         received: str = "off",
         has_room: bool = True,
+        endpoint: Endpoint = PLAIN,
+        passwords: Mapping[str, str] | None = None,
+        login_limits: LoginLimits | None = None,
+        budget_octets: int = BUDGET_OCTETS,
     ) -> None:
+        """Make it.
+
+        Args:
+            limits: of a session.
+            read_limits: of a message.
+            rules: who may submit.
+            received: as in the settings.
+            has_room: whether sessions are let in.
+            endpoint: the listener.
+            passwords: login → password; None when nobody can log in.
+            login_limits: how failures are met.
+            budget_octets: for the messages of all sessions.
+        """
         self.limits = limits
         self.rules = rules
+        self.endpoint = endpoint
+        self.seconds = 1000.0
+        self.waits: list[float] = []
+        self.memory = Memory(budget_octets)
+        self.logins: Logins | None = None
+        if passwords is not None:
+            self.logins = Logins(
+                {login: CHEAP.hash(password) for login, password in passwords.items()},
+                login_limits or LoginLimits(),
+                monotonic=lambda: self.seconds,
+                sleep=self._sleep,
+            )
         self.upstream = FakeUpstream()
         self.keys = MemoryKeys("example.com", "closed.example")
         self.keys.closed = {"closed.example"}
@@ -105,6 +150,7 @@ class Edge:
         self.emit_fault: Exception | None = None
         self.sessions: set[Session] = set()
         self._has_room = has_room
+        self._over = asyncio.Event()
         numbers = itertools.count(1)
         seconds = itertools.count(100)
         self.station = Station(
@@ -124,6 +170,10 @@ class Edge:
             emit=self._emit,
         )
 
+    def use_upstream(self, upstream: Upstream) -> None:
+        """Put another upstream behind the sessions to come: a real pool."""
+        self.station = replace(self.station, upstream=upstream)
+
     def client(self, address: str = "127.0.0.1") -> MemoryClient:
         """A client of a new session; both are in memory."""
         session = self.session()
@@ -136,15 +186,26 @@ class Edge:
             self.station,
             self.limits,
             rules=self.rules,
-            has_room=lambda _: self._has_room,
-            closed=self.sessions.discard,
+            refusal=lambda _: None if self._has_room else TOO_MANY_CONNECTIONS,
+            closed=self._closed,
             loop=asyncio.get_running_loop(),
+            endpoint=self.endpoint,
+            logins=self.logins,
+            memory=self.memory,
         )
 
-    def listeners(self, *, max_connections: int = 10) -> Listeners:
+    def listeners(
+        self, *, max_connections: int = 10, max_connections_per_address: int = 0
+    ) -> Listeners:
         """Real sockets in front of the same sessions."""
         return Listeners(
-            self.station, self.limits, rules=self.rules, max_connections=max_connections
+            self.station,
+            self.limits,
+            rules=self.rules,
+            max_connections=max_connections,
+            max_connections_per_address=max_connections_per_address,
+            logins=self.logins,
+            memory=self.memory,
         )
 
     @property
@@ -162,6 +223,21 @@ class Edge:
     def faults(self) -> list[Noted]:
         """What was noted as an error."""
         return [e for e in self.events if isinstance(e, Noted) and e.level == "error"]
+
+    async def until_over(self) -> None:
+        """Wait until every session has ended."""
+        async with asyncio.timeout(5):
+            while self.sessions:
+                self._over.clear()
+                await self._over.wait()
+
+    async def _sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        await asyncio.sleep(0)
+
+    def _closed(self, session: Session) -> None:
+        self.sessions.discard(session)
+        self._over.set()
 
     def _emit(self, event: Event) -> None:
         self.events.append(event)

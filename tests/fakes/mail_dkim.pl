@@ -1,11 +1,12 @@
 #!/usr/bin/perl
-# Verifies a message with Perl's Mail::DKIM, without DNS.
+# Verifies messages with Perl's Mail::DKIM, without DNS.
 #
-# usage: mail_dkim.pl RECORDS.json < MESSAGE
+# usage: mail_dkim.pl RECORDS.json MESSAGE...
 #
-# RECORDS.json maps owner names to TXT strings. The message comes with CRLF line
-# ends. Prints a JSON list with one object per DKIM-Signature field, in the order
-# of the fields: result (RFC 8601 words), domain, selector, detail.
+# RECORDS.json maps owner names to TXT strings. The messages are files with CRLF
+# line ends. Prints a JSON list with a list for each message, which has one object
+# per DKIM-Signature field, in the order of the fields: result (RFC 8601 words),
+# domain, selector, detail.
 #
 # Mail::DKIM's own resolver hook is used, so that its record parser and its
 # checks of the record run as they would in production.
@@ -51,26 +52,34 @@ sub errorstring { return 'NOERROR' }
 
 package main;
 
-my ($records_path) = @ARGV or die "usage: mail_dkim.pl RECORDS.json < MESSAGE\n";
+my ( $records_path, @message_paths ) = @ARGV;
+@message_paths or die "usage: mail_dkim.pl RECORDS.json MESSAGE...\n";
 open my $records_file, '<:raw', $records_path or die "$records_path: $!\n";
 my $records = decode_json( do { local $/; <$records_file> } );
 close $records_file;
 Mail::DKIM::DNS::resolver( TableResolver->new($records) );
 
-binmode STDIN;
-my $verifier = Mail::DKIM::Verifier->new;
-while ( my $line = <STDIN> ) {
-    $verifier->PRINT($line);
-}
-$verifier->CLOSE;
+sub text_of { return defined $_[0] ? "$_[0]" : q{} }
 
-my $text = sub { defined $_[0] ? "$_[0]" : q{} };
-my @verdicts = map {
-    {
-        result   => $text->( $_->result ),
-        domain   => $text->( $_->domain ),
-        selector => $text->( $_->selector ),
-        detail   => $text->( $_->result_detail ),
+sub verdicts_of {
+    my ($path) = @_;
+    open my $message, '<:raw', $path or die "$path: $!\n";
+    my $verifier = Mail::DKIM::Verifier->new;
+    while ( my $line = <$message> ) {
+        $verifier->PRINT($line);
     }
-} $verifier->signatures;
-print JSON::PP->new->canonical->ascii->encode( \@verdicts ), "\n";
+    $verifier->CLOSE;
+    close $message;
+    return [
+        map {
+            {
+                result   => text_of( $_->result ),
+                domain   => text_of( $_->domain ),
+                selector => text_of( $_->selector ),
+                detail   => text_of( $_->result_detail ),
+            }
+        } $verifier->signatures
+    ];
+}
+
+print JSON::PP->new->canonical->ascii->encode( [ map { verdicts_of($_) } @message_paths ] ), "\n";

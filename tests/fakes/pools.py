@@ -26,9 +26,9 @@ def mail_from(path: bytes = b"app@example.com", **parameters: Any) -> MailComman
     return MailCommand(parse_path(path), **parameters)
 
 
-def rcpt_to(path: bytes = b"ann@sink.test") -> RcptCommand:
-    """RCPT."""
-    return RcptCommand(parse_path(path))
+def rcpt_to(path: bytes = b"ann@sink.test", **parameters: Any) -> RcptCommand:
+    """RCPT with its parameters as `RcptCommand` names them."""
+    return RcptCommand(parse_path(path), **parameters)
 
 
 def upstream(port: int, **changes: Any) -> UpstreamSettings:

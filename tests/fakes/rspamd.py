@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,7 +18,7 @@ from typing import Self
 from tests.fakes.dns_server import LoopbackDNS
 from tests.fakes.processes import LOOPBACK, Program, free_port
 from tests.fakes.programs import require_program
-from tests.fakes.verifiers import Records, Result, Verdict
+from tests.fakes.verifiers import Records, Result, Verdict, Verdicts
 
 # The few suffixes spare rspamd the compilation of the whole public suffix list.
 CONFIGURATION = """\
@@ -89,7 +89,7 @@ class Rspamd:
         self._program.stop()
         self._dns.__exit__(error_type, error, traceback)
 
-    def __call__(self, message: bytes, records: Records) -> list[Verdict]:
+    def __call__(self, message: bytes, records: Records) -> Verdicts:
         """Verify a message.
 
         Returns:
@@ -107,6 +107,10 @@ class Rspamd:
         ]
         assert verdicts or UNSIGNED_SYMBOL in symbols, f"rspamd did not look: {body!r}"
         return verdicts
+
+    def verify_many(self, messages: Sequence[bytes], records: Records) -> list[Verdicts]:
+        """Verify messages, one after the other: rspamd closes the connection after each."""
+        return [self(message, records) for message in messages]
 
     def _serve(self, records: Records) -> None:
         """Publish the records; a record that rspamd may remember otherwise needs a new process."""

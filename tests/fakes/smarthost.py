@@ -15,7 +15,8 @@ For a relay in a process of its own, in a thread::
 
 Without any rule it is a correct server: it keeps the order of commands, refuses a nested MAIL
 and a message without recipients, and notes under `violations` what a client must never do
-(pipelining that is not offered, commands with control characters, an unfinished message).
+(pipelining or parameters that are not offered, commands with control characters, an unfinished
+message).
 
 Stages of `Smarthost.on`, in the order of a session: connect (before the greeting), banner,
 ehlo, helo, starttls, auth, mail, rcpt, data, body (within the message, `after` octets), dot

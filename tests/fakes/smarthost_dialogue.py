@@ -22,6 +22,7 @@ from tests.fakes.smarthost_script import (
     code_of,
     first_code,
     is_positive,
+    not_offered,
     reply,
 )
 
@@ -153,6 +154,7 @@ class Dialogue:
             await self._write(reply("535 5.7.8 Who?"))
 
     async def _mail(self, line: bytes) -> None:
+        self._check_parameters(line)
         usual = reply("503 5.5.1 Nested MAIL") if self.mail else reply("250 2.1.0 Sender ok")
         if self.mail:
             self.host.violations.append("nested MAIL")
@@ -160,6 +162,7 @@ class Dialogue:
             self.mail = line
 
     async def _rcpt(self, line: bytes) -> None:
+        self._check_parameters(line)
         usual = reply("250 2.1.5 Recipient ok") if self.mail else reply("503 5.5.1 MAIL first")
         if is_positive(await self._answer("rcpt", line, usual)):
             self.recipients.append(line)
@@ -211,6 +214,11 @@ class Dialogue:
     async def _quit(self, line: bytes) -> None:
         await self._answer("quit", line, reply("221 2.0.0 Bye"))
         await self._do((Fault.CLOSE,))
+
+    def _check_parameters(self, line: bytes) -> None:
+        offered = [*self.extensions, "AUTH"] if self.host.users else self.extensions
+        for name in not_offered(line, offered):
+            self.host.violations.append(f"{name} in {line!r}, which is not offered")
 
     def _forget(self) -> None:
         self.mail, self.recipients, self.chunks = b"", [], bytearray()

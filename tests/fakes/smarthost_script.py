@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -23,6 +23,19 @@ STAGES = (
     "noop",
     "quit",
 )
+
+# Parameter of MAIL or RCPT → the extension that it belongs to.
+EXTENSION_OF = {
+    "SIZE": "SIZE",
+    "BODY": "8BITMIME",
+    "SMTPUTF8": "SMTPUTF8",
+    "RET": "DSN",
+    "ENVID": "DSN",
+    "NOTIFY": "DSN",
+    "ORCPT": "DSN",
+    "AUTH": "AUTH",
+    "REQUIRETLS": "REQUIRETLS",
+}
 
 
 class Fault(Enum):
@@ -115,6 +128,14 @@ class Rule:
     session: int | None
     after: int
     times: int | None
+
+
+def not_offered(line: bytes, extensions: Collection[str]) -> list[str]:
+    """The parameters of a MAIL or RCPT command that no offered extension has."""
+    offered = {words.split(" ")[0] for words in extensions}
+    keywords = [word.partition(b"=")[0] for word in line.rpartition(b">")[2].split()]
+    names = [keyword.decode("ascii", "replace").upper() for keyword in keywords]
+    return [name for name in names if EXTENSION_OF.get(name) not in offered]
 
 
 def code_of(step: Step) -> int:

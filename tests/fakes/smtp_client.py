@@ -9,84 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from tests.fakes.tls_engine import TlsEngine
+from tests.fakes.wire import Wire
+
 # Reached only by a test that fails: so long a reply may stay out.
 PATIENCE_SECONDS = 5.0
-# As asyncio's transports have it: a segment from the kernel, and what may wait to be sent.
+# As asyncio's transports have it: a segment from the kernel.
 SEGMENT_OCTETS = 256 * 1024
-HIGH_WATER_OCTETS = 64 * 1024
-
-
-class Wire(asyncio.Transport):
-    """What a protocol in this process writes to.
-
-    Attributes:
-        writes: each write, as it was made.
-        is_paused: whether the protocol wants no more octets now.
-        was_aborted: whether it was closed without a word.
-    """
-
-    def __init__(
-        self, protocol: asyncio.Protocol, *, peer: tuple[str, int], changed: Callable[[], None]
-    ) -> None:
-        super().__init__({"peername": peer})
-        self.writes: list[bytes] = []
-        self.is_paused = False
-        self.was_aborted = False
-        self.is_read = True
-        self._protocol = protocol
-        self._changed = changed
-        self._is_closing = False
-        self._unread_octets = 0
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Take a write; a client that does not read makes it wait, as a socket would."""
-        if self._is_closing:
-            return
-        self.writes.append(bytes(data))
-        if not self.is_read:
-            self._unread_octets += len(data)
-            if self._unread_octets > HIGH_WATER_OCTETS:
-                self._protocol.pause_writing()
-        self._changed()
-
-    def pause_reading(self) -> None:
-        """Let no more octets in."""
-        self.is_paused = True
-
-    def resume_reading(self) -> None:
-        """Let octets in again."""
-        self.is_paused = False
-        self._changed()
-
-    def get_write_buffer_size(self) -> int:
-        """What the client has not read."""
-        return self._unread_octets
-
-    def is_closing(self) -> bool:
-        """Whether one side has closed it."""
-        return self._is_closing
-
-    def close(self) -> None:
-        """Close it; the protocol is told in the next turn of the loop."""
-        self.lose(None)
-
-    def abort(self) -> None:
-        """The same, and remembered."""
-        self.was_aborted = True
-        self.lose(None)
-
-    def lose(self, error: Exception | None) -> None:
-        """The connection is gone."""
-        if not self._is_closing:
-            self._is_closing = True
-            loop = asyncio.get_running_loop()
-            loop.call_soon(self._protocol.connection_lost, error)
-            loop.call_soon(self._changed)
 
 
 class MemoryClient:
@@ -94,20 +29,26 @@ class MemoryClient:
 
     Attributes:
         wire: the transport, for a look at single writes.
+        tls: its TLS, once `secure` was called.
     """
 
     def __init__(self, protocol: asyncio.Protocol, *, address: str = "127.0.0.1") -> None:
-        self._protocol = protocol
         self._event = asyncio.Event()
         self._position = 0
         self._waiting = bytearray()  # sent, and not taken while reading is paused
+        self._clear = b""  # what was said before TLS, once there is TLS
+        self._plain = b""  # what was said within it
+        self._opened = 0  # writes that `_plain` is made of
+        self.tls: TlsEngine | None = None
         self.wire = Wire(protocol, peer=(address, 40000), changed=self._changed)
         protocol.connection_made(self.wire)
 
     @property
     def heard(self) -> bytes:
         """Everything the server said so far."""
-        return b"".join(self.wire.writes)
+        if self.tls is None:
+            return b"".join(self.wire.writes)
+        return self._clear + self._plain
 
     @property
     def unsent_octets(self) -> int:
@@ -116,13 +57,24 @@ class MemoryClient:
 
     def send(self, octets: bytes) -> None:
         """One segment; it waits while the server has paused reading."""
-        self._waiting += octets
+        self._waiting += self.tls.seal(octets) if self.tls and self.tls.is_secured else octets
         self._deliver()
+
+    async def secure(self, context: ssl.SSLContext) -> None:
+        """Shake hands; asyncio only, as uvloop's TLS takes no transport but its own.
+
+        Raises:
+            TimeoutError: the server does not answer.
+        """
+        self._clear = b"".join(self.wire.writes)
+        self._opened = len(self.wire.writes)
+        tls = self.tls = TlsEngine(context)
+        self.send(tls.start())
+        await self.until(lambda: tls.is_secured or self.is_closed)
 
     def end(self) -> None:
         """Half-close: nothing more will be sent, replies are still read."""
-        if not self.wire.is_closing():
-            self._protocol.eof_received()
+        self.wire.end()
 
     def vanish(self) -> None:
         """A reset: the connection is gone in both directions."""
@@ -172,25 +124,52 @@ class MemoryClient:
         return self.wire.is_closing()
 
     def _changed(self) -> None:
+        if self.tls is not None:
+            self._open(self.tls)
         self._event.set()
         if self._waiting and not self.wire.is_paused:
             asyncio.get_running_loop().call_soon(self._deliver)
+
+    def _open(self, tls: TlsEngine) -> None:
+        octets = b"".join(self.wire.writes[self._opened :])
+        self._opened = len(self.wire.writes)
+        if octets:
+            plain, answer = tls.take(octets)
+            self._plain += plain
+            self._waiting += answer
 
     def _deliver(self) -> None:
         while self._waiting and not self.wire.is_paused and not self.wire.is_closing():
             segment = bytes(self._waiting[:SEGMENT_OCTETS])
             del self._waiting[:SEGMENT_OCTETS]
-            self._protocol.data_received(segment)
+            self.wire.deliver(segment)
 
 
 class SocketClient:
-    """A client of a listening socket; use with `async with`."""
+    """A client of a listening socket; use with `async with`.
 
-    def __init__(self, host: str, port: int) -> None:
+    Attributes:
+        tls: its TLS, once `secure` was called.
+    """
+
+    def __init__(self, host: str, port: int = 0) -> None:
+        """Make it.
+
+        Args:
+            host: an address, or the path of a UNIX socket when there is no port.
+            port: of TCP.
+        """
         self._address = (host, port)
+        self._heard = bytearray()
+        self.tls: TlsEngine | None = None
 
     async def __aenter__(self) -> Self:
-        self._reader, self._writer = await asyncio.open_connection(*self._address)
+        host, port = self._address
+        self._reader, self._writer = (
+            await asyncio.open_connection(host, port)
+            if port
+            else await asyncio.open_unix_connection(host)
+        )
         return self
 
     async def __aexit__(
@@ -201,9 +180,35 @@ class SocketClient:
     ) -> None:
         self._writer.transport.abort()
 
+    async def secure(self, context: ssl.SSLContext, *, before: bytes = b"") -> None:
+        """Shake hands.
+
+        Args:
+            context: what to trust and to show.
+            before: octets in clear in the segment of the ClientHello, in front of it.
+
+        Raises:
+            ssl.SSLError: one side refuses.
+            ConnectionError: the server closed instead.
+        """
+        tls = TlsEngine(context)
+        self._writer.write(before + tls.start())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not tls.is_secured:
+                octets = await self._reader.read(65_536)
+                if not octets:
+                    raise ConnectionResetError(104, "closed within the handshake")
+                try:
+                    plain, answer = tls.take(octets)
+                finally:
+                    self._writer.write(tls.seal(b""))  # an alert, if there is one
+                self._heard += plain
+                self._writer.write(answer)
+        self.tls = tls
+
     async def send(self, octets: bytes) -> None:
         """Some octets, in as many segments as the kernel makes of them."""
-        self._writer.write(octets)
+        self._writer.write(self.tls.seal(octets) if self.tls else octets)
         await self._writer.drain()
 
     def end(self) -> None:
@@ -226,10 +231,12 @@ class SocketClient:
         octets = b""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not _is_whole(octets):
-                line = await self._reader.readline()
-                if not line:
+                end = self._heard.find(b"\r\n")
+                if end >= 0:
+                    octets += self._heard[: end + 2]
+                    del self._heard[: end + 2]
+                elif not await self._hear():
                     break
-                octets += line
         return octets
 
     async def say(self, *commands: bytes) -> list[bytes]:
@@ -244,9 +251,24 @@ class SocketClient:
         """Whatever comes until the server closes; a reset counts as an end."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             try:
-                return await self._reader.read()
+                while await self._hear():
+                    pass
             except ConnectionError:
-                return b""
+                pass
+        octets = bytes(self._heard)
+        self._heard.clear()
+        return octets
+
+    async def _hear(self) -> bool:
+        """Read once; False at the end."""
+        octets = await self._reader.read(65_536)
+        if self.tls is None:
+            self._heard += octets
+            return bool(octets)
+        plain, answer = self.tls.take(octets) if octets else (b"", b"")
+        self._heard += plain
+        self._writer.write(answer)
+        return bool(octets) and not self.tls.is_ended
 
 
 def _is_whole(octets: bytes) -> bool:

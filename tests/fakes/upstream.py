@@ -121,6 +121,7 @@ class FakeUpstream:
 
     Attributes:
         capabilities: what it offers.
+        is_secured: whether it says that its connections are verified TLS.
         answers: recipient → its answer; every other is accepted.
         final: the answer to a message.
         begin_fault: raised instead of beginning a transaction.
@@ -132,6 +133,7 @@ class FakeUpstream:
 
     def __init__(self) -> None:
         self.capabilities = EVERYTHING
+        self.is_secured = False
         self.answers: dict[bytes, Answer] = {}
         self.final: Answer = QUEUED
         self.begin_fault: Exception | None = None

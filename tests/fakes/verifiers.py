@@ -1,23 +1,27 @@
 """DKIM verifiers that others wrote, each with its key records from a table.
 
 IO: each starts a program or reads no more than its arguments; no DNS but the
-loopback server that rspamd asks. All take the octets of a message (CRLF line
-ends) and a mapping from owner name (`selector._domainkey.domain`) to TXT record,
-and return one verdict for each DKIM-Signature field in the order of the fields,
-an empty list for an unsigned message. Results are RFC 8601 §2.7.1 words.
+loopback server that rspamd asks. All take messages as octets (CRLF line ends)
+and a mapping from owner name (`selector._domainkey.domain`) to TXT record, and
+return for each message one verdict for each DKIM-Signature field in the order of
+the fields: an empty list for an unsigned message. Results are RFC 8601 §2.7.1
+words. Many messages at a time cost one process, where the verifier is a program.
 
-How the four differ where they must: OpenDKIM and dkimpy say `fail` when the
-record does not exist, Mail::DKIM and rspamd `permerror`; OpenDKIM of Debian 12
-does not know Ed25519.
+Two more live beside: `tests.fakes.rspamd` and `tests.fakes.mailauth`. How the
+five differ where they must: OpenDKIM and dkimpy say `fail` when the record does
+not exist, Mail::DKIM and rspamd `permerror`, mailauth `neutral`, which it also
+says where others say that the body hash differs; Mail::DKIM of Debian 12 does not
+know Ed25519 (`permerror`).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -62,14 +66,26 @@ class Verdict:
     reason: str
 
 
-Verifier = Callable[[bytes, Records], list[Verdict]]
+Verdicts = list[Verdict]
+Verifier = Callable[[bytes, Records], Verdicts]
+BatchVerifier = Callable[[Sequence[bytes], Records], list[Verdicts]]
 
 
-def verify_with_opendkim(message: bytes, records: Records) -> list[Verdict]:
+def one_by_one(verify_many: BatchVerifier) -> Verifier:
+    """A batch verifier as one that takes a single message."""
+
+    def verify(message: bytes, records: Records) -> Verdicts:
+        (verdicts,) = verify_many([message], records)
+        return verdicts
+
+    return verify
+
+
+def verify_many_with_opendkim(messages: Sequence[bytes], records: Records) -> list[Verdicts]:
     """Verify with OpenDKIM's filter in test mode (`opendkim -t`).
 
     Raises:
-        AssertionError: OpenDKIM could not read the message.
+        AssertionError: OpenDKIM could not read a message.
     """
     program = require_program("opendkim", "opendkim")
     with tempfile.TemporaryDirectory(prefix="relay-opendkim-") as name:
@@ -80,16 +96,23 @@ def verify_with_opendkim(message: bytes, records: Records) -> list[Verdict]:
             f"Mode v\nSyslog no\nLogResults no\nTestPublicKeys {folder}/keys\n"
             f"MaximumSignaturesToVerify {MAX_SIGNATURES}\n"
         )
-        (folder / "message.eml").write_bytes(message)
-        done = _run(
-            [program, "-x", f"{folder}/opendkim.conf", "-t", f"{folder}/message.eml", "-vv"], b""
-        )
-    # It shows the Authentication-Results field that it would insert; RFC 8601 §2.2.
+        paths = ",".join(write_messages(folder, messages))
+        done = run_verifier([program, "-x", f"{folder}/opendkim.conf", "-t", paths, "-vv"])
+    # Before each line `opendkim: <file>: <outcome>` stands what was found in that file.
+    pieces = re.split(r"(?m)^opendkim: \S*/(\d+)\.eml: (.*)$", done)
+    told = zip(pieces[1::3], pieces[::3], pieces[2::3], strict=False)
+    said = {int(number): (found, outcome) for number, found, outcome in told}
+    assert sorted(said) == list(range(len(messages))), f"opendkim left messages out:\n{done}"
+    return [_opendkim_verdicts(*said[number]) for number in range(len(messages))]
+
+
+def _opendkim_verdicts(said: str, outcome: str) -> Verdicts:
+    """Read the Authentication-Results field that it would insert; RFC 8601 §2.2."""
     found = re.findall(
         r'\bdkim=(\w+)(?: reason="([^"]*)")?[^;]*? header\.d=([^ ;]+)[^;]*? header\.s=([^ ;]+)',
-        done,
+        said,
     )
-    assert found or "message not signed" in done, f"opendkim could not verify:\n{done}"
+    assert found or outcome == "message not signed", f"opendkim could not verify: {outcome}"
     return [
         Verdict(
             verifier="opendkim",
@@ -102,33 +125,43 @@ def verify_with_opendkim(message: bytes, records: Records) -> list[Verdict]:
     ]
 
 
-def verify_with_mail_dkim(message: bytes, records: Records) -> list[Verdict]:
+def verify_many_with_mail_dkim(messages: Sequence[bytes], records: Records) -> list[Verdicts]:
     """Verify with Perl's Mail::DKIM, through the script beside this module."""
     program = require_perl_module("Mail::DKIM", "libmail-dkim-perl")
     script = Path(__file__).with_name("mail_dkim.pl")
     with tempfile.TemporaryDirectory(prefix="relay-mail-dkim-") as name:
         table = Path(name) / "records.json"
         table.write_text(json.dumps({owner.lower(): text for owner, text in records.items()}))
-        done = _run([program, str(script), str(table)], message)
-    return [
-        Verdict(
-            verifier="mail-dkim",
-            # Mail::DKIM says `invalid` for a signature or record it cannot use.
-            result=Result(found["result"].replace("invalid", "permerror")),
-            signing_domain=found["domain"],
-            selector=found["selector"],
-            reason=found["detail"],
+        done = run_verifier(
+            [program, str(script), str(table), *write_messages(Path(name), messages)]
         )
-        for found in json.loads(done)
+    return [
+        [
+            Verdict(
+                verifier="mail-dkim",
+                # Mail::DKIM says `invalid` for a signature or record it cannot use.
+                result=Result(found["result"].replace("invalid", "permerror")),
+                signing_domain=found["domain"],
+                selector=found["selector"],
+                reason=found["detail"],
+            )
+            for found in verdicts
+        ]
+        for verdicts in json.loads(done)
     ]
 
 
-def verify_with_dkimpy(message: bytes, records: Records) -> list[Verdict]:
+def verify_many_with_dkimpy(messages: Sequence[bytes], records: Records) -> list[Verdicts]:
+    """Verify with dkimpy, in this process."""
+    return [verify_with_dkimpy(message, records) for message in messages]
+
+
+def verify_with_dkimpy(message: bytes, records: Records) -> Verdicts:
     """Verify every signature with dkimpy."""
 
     def find_record(name: bytes, timeout: int = 5) -> bytes | None:
         del timeout  # nothing is asked of a network
-        record = records.get(name.decode("ascii").rstrip(".").lower())
+        record = records.get(_text(name).rstrip(".").lower())
         return None if record is None else record.encode("ascii")
 
     verdicts = []
@@ -152,17 +185,46 @@ def verify_with_dkimpy(message: bytes, records: Records) -> list[Verdict]:
             Verdict(
                 verifier="dkimpy",
                 result=result,
-                signing_domain=(verification.domain or b"").decode(),
-                selector=(verification.selector or b"").decode(),
+                signing_domain=_text(verification.domain),
+                selector=_text(verification.selector),
                 reason=reason,
             )
         )
     return verdicts
 
 
-def _run(argv: list[str], octets: bytes) -> str:
-    """Run a verifier to its end; its standard output."""
-    done = subprocess.run(argv, input=octets, capture_output=True, timeout=RUN_SECONDS, check=False)
+def _text(tag: object) -> str:
+    """A tag's value; dkimpy has something that is no octets where it read no tag."""
+    return tag.decode("ascii", "replace") if isinstance(tag, bytes) else ""
+
+
+verify_with_opendkim = one_by_one(verify_many_with_opendkim)
+verify_with_mail_dkim = one_by_one(verify_many_with_mail_dkim)
+
+
+def write_messages(folder: Path, messages: Sequence[bytes]) -> list[str]:
+    """Write the messages to files `<number>.eml`, counted from 0; their paths."""
+    paths = [folder / f"{number}.eml" for number in range(len(messages))]
+    for path, message in zip(paths, messages, strict=True):
+        path.write_bytes(message)
+    return [str(path) for path in paths]
+
+
+def run_verifier(argv: list[str], *, environment: Mapping[str, str] | None = None) -> str:
+    """Run a verifier to its end; its standard output.
+
+    Args:
+        argv: the command line, the path of the program first.
+        environment: further environment variables.
+    """
+    done = subprocess.run(
+        argv,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=RUN_SECONDS,
+        check=False,
+    )
     output, errors = done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
     assert done.returncode == 0, f"{argv} ended {done.returncode}:\n{output}\n{errors[-4000:]}"
     return output

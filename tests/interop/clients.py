@@ -61,6 +61,12 @@ class Submission:
     data: Reply | None
 
     @property
+    def refusal(self) -> Reply | None:
+        """The first reply that was no success; None when the message was accepted."""
+        replies = (self.mail, *self.rcpt.values(), *([self.data] if self.data else []))
+        return next((reply for reply in replies if reply.code >= 400), None)
+
+    @property
     def queue_id(self) -> str:
         """Postfix's queue id, from its own final reply.
 

@@ -15,16 +15,21 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.fakes.corpus_case import IDN_DOMAIN, SIGNING_DOMAIN
+from tests.fakes.corpus_case import IDN_DOMAIN, LONG_DOMAIN, SIGNING_DOMAIN
 from tests.fakes.corpus_envelopes import TWENTY_RECIPIENTS
 from tests.fakes.dovecot_auth import DovecotAuth
+from tests.fakes.mailauth import verify_many_with_mailauth
 from tests.fakes.postfix import Listener, Postfix, Setup
 from tests.fakes.processes import LOOPBACK
 from tests.fakes.rspamd import Rspamd
 from tests.fakes.verifiers import (
+    BatchVerifier,
     Records,
     Result,
     Verifier,
+    verify_many_with_dkimpy,
+    verify_many_with_mail_dkim,
+    verify_many_with_opendkim,
     verify_with_dkimpy,
     verify_with_mail_dkim,
     verify_with_opendkim,
@@ -33,6 +38,7 @@ from tests.interop.relay_process import RelayProcess, make_key
 from tests.interop.wiretap import Wiretap
 
 SELECTOR = "s2026"
+VERIFIERS = ("opendkim", "mail-dkim", "dkimpy", "mailauth", "rspamd")
 LOGIN, PASSWORD = "app", "only for tests"
 SMALL_SIZE_OCTETS = 20_000
 
@@ -44,6 +50,9 @@ REFUSED = {
     "busy@sink.test": "450 4.2.1 mailbox is busy, come back later",
     "odd@sink.test": "554 5.7.0 text with <angles>, 100 % signs and  two blanks",
 }
+# A client at an address of the smarthost's own is local to Postfix, which then completes and
+# rewrites addresses in header fields. The relay is taken for what it is elsewhere: a client.
+AS_FROM_ELSEWHERE = {"local_header_rewrite_clients": ""}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +64,7 @@ class Keys:
 
 
 AssertSigned = Callable[[bytes], None]
+VerifierCalled = Callable[[str], BatchVerifier]
 # Starts a relay in front of a port of the smarthost, with further environment variables.
 StartRelay = Callable[..., RelayProcess]
 
@@ -67,8 +77,26 @@ def rspamd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rspamd]:
 
 
 @pytest.fixture(scope="session")
+def verifier_called(request: pytest.FixtureRequest) -> VerifierCalled:
+    """Each of `VERIFIERS` by its name; rspamd is started when it is first asked for."""
+
+    def find(name: str) -> BatchVerifier:
+        if name == "rspamd":
+            rspamd: Rspamd = request.getfixturevalue("rspamd")
+            return rspamd.verify_many
+        return {
+            "opendkim": verify_many_with_opendkim,
+            "mail-dkim": verify_many_with_mail_dkim,
+            "dkimpy": verify_many_with_dkimpy,
+            "mailauth": verify_many_with_mailauth,
+        }[name]
+
+    return find
+
+
+@pytest.fixture(scope="session")
 def verifiers() -> dict[str, Verifier]:
-    """The verifiers that need no process of their own."""
+    """Three that are quick to ask about a single message."""
     return {
         "opendkim": verify_with_opendkim,
         "mail-dkim": verify_with_mail_dkim,
@@ -78,10 +106,10 @@ def verifiers() -> dict[str, Verifier]:
 
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    """Keys for the two domains of the corpus, as `keys new` makes them."""
+    """Keys for the domains of the corpus, as `keys new` makes them."""
     folder = tmp_path_factory.mktemp("keys")
     records: dict[str, str] = {}
-    for domain in (SIGNING_DOMAIN, IDN_DOMAIN):
+    for domain in (SIGNING_DOMAIN, IDN_DOMAIN, LONG_DOMAIN):
         records |= make_key(folder, domain, SELECTOR)
     return Keys(folder=folder, records=records)
 
@@ -132,6 +160,10 @@ def postfix(
                     "smtpd_client_event_limit_exceptions": "",
                 },
             ),
+            Listener(
+                name="same-machine",
+                options={"local_header_rewrite_clients": "permit_inet_interfaces"},
+            ),
             Listener(name="small", options={"message_size_limit": str(SMALL_SIZE_OCTETS)}),
             Listener(
                 name="submission",
@@ -147,7 +179,9 @@ def postfix(
                 },
             ),
         )
-        setup = Setup(recipients=RECIPIENTS, refused=REFUSED, listeners=listeners)
+        setup = Setup(
+            recipients=RECIPIENTS, refused=REFUSED, listeners=listeners, settings=AS_FROM_ELSEWHERE
+        )
         with Postfix(setup) as running:
             yield running
 

@@ -116,15 +116,21 @@ class RelayProcess:
         return self._program.tail()
 
 
-def make_key(keys_dir: Path, domain: str, selector: str) -> Records:
+def make_key(keys_dir: Path, domain: str, selector: str, *, algorithm: str = "rsa") -> Records:
     """Make a key by `keys new`, as an operator would.
+
+    Args:
+        keys_dir: gets `<domain>/<selector>.pem` and `.txt`.
+        domain: in A-labels.
+        selector: of the key.
+        algorithm: `rsa` or `ed25519`.
 
     Returns:
         The record to publish, read from the file beside the key as a name server would
         read it (RFC 1035 §5.1).
     """
     argv = [sys.executable, "-m", "relay", "keys", "new", domain]
-    argv += ["--selector", selector, "--keys-dir", str(keys_dir)]
+    argv += ["--selector", selector, "--keys-dir", str(keys_dir), "--algorithm", algorithm]
     done = subprocess.run(
         argv,
         cwd=keys_dir,

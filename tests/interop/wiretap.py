@@ -101,20 +101,26 @@ class Wiretap:
         with self._lock:
             return [(bytes(one.said), bytes(one.answered)) for one in self._recordings]
 
+    def contents(self) -> dict[str, bytes]:
+        """The message octets of each queue id with which the smarthost answered."""
+        found: dict[str, bytes] = {}
+        for one in self.transactions():
+            queued = re.search(rb"queued as (\w+)", one.reply or b"")
+            if queued and one.content is not None:
+                queue_id = queued[1].decode("ascii")
+                assert queue_id not in found, f"two transactions were queued as {queue_id}"
+                found[queue_id] = one.content
+        return found
+
     def content_of(self, queue_id: str) -> bytes:
         """The message octets that the smarthost answered with this queue id.
 
         Raises:
-            AssertionError: there is not exactly one such transaction.
+            AssertionError: there is no such transaction.
         """
-        queued = re.compile(rb"queued as " + re.escape(queue_id.encode()) + rb"\b")
-        found = [
-            one.content
-            for one in self.transactions()
-            if one.content is not None and one.reply is not None and queued.search(one.reply)
-        ]
-        assert len(found) == 1, f"{len(found)} transactions were queued as {queue_id}"
-        return found[0]
+        contents = self.contents()
+        assert queue_id in contents, f"no transaction was queued as {queue_id}"
+        return contents[queue_id]
 
     def _accept(self) -> None:
         while True:

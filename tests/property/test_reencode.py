@@ -127,7 +127,7 @@ def test_what_the_hop_carries_is_not_touched(tree: bytes) -> None:
     """With 8BITMIME and short lines the message is the very same object's octets."""
     before = _read(tree)
     after = adapt(before, EIGHT_BIT_HOP, GENERIC)
-    if not before.traits.long_body_line:
+    if not (before.traits.long_body_line or before.traits.is_ambiguous):
         assert after is before
 
 

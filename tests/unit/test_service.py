@@ -13,13 +13,14 @@ from typing import Any
 import dkim
 import pytest
 
+from relay.assembly import client_rules, hostname, load_profile, upstream_settings
 from relay.config.settings import Config
 from relay.core.dkim.algorithm import Algorithm
 from relay.core.errors import ConfigError
 from relay.core.events import Event, Noted, Outcome, TransactionEnded
 from relay.keyring.files import WrittenKey, write_key_pair
 from relay.listener.sockets import Listeners
-from relay.service import client_rules, hostname, load_profile, running, upstream_settings
+from relay.service import running
 from relay.upstream.settings import Tls
 from tests.fakes.dns_server import LoopbackDNS
 from tests.fakes.smarthost import Fault, Smarthost, reply, unused_port

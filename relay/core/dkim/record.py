@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from relay.core.dkim.algorithm import PublicKey, public_key
 from relay.core.dkim.tags import Tag, TagFault, parse_tags
+from relay.core.errors import SyntaxFault
 
 TXT_STRING_OCTETS = 255  # RFC 1035 §3.3
 _KNOWN_TYPES = frozenset({"rsa", "ed25519"})
@@ -28,6 +29,8 @@ class KeyRecord:
         services: s=, ("*",) when absent.
         flags: t=, for example {"y", "s"}.
         note: n=.
+        granularity: g=, or None when absent. RFC 6376 dropped it: nothing depends on it, but
+            receivers that still follow RFC 4871 §3.6.1 do.
     """
 
     public: PublicKey | None
@@ -36,6 +39,7 @@ class KeyRecord:
     services: frozenset[str] = frozenset({"*"})
     flags: frozenset[str] = frozenset()
     note: str = ""
+    granularity: str | None = None
 
     @property
     def is_testing(self) -> bool:
@@ -69,7 +73,6 @@ def parse_record(octets: bytes) -> KeyRecord:
 
     Raises:
         TagFault: what is malformed, with its tag and offset.
-        SyntaxFault: p= is well-formed base64 but no usable key.
     """
     tags = parse_tags(octets)
     version = tags.get("v")
@@ -87,6 +90,7 @@ def parse_record(octets: bytes) -> KeyRecord:
         services=_list(tags, "s", "*"),
         flags=_list(tags, "t", ""),
         note=_text(tags, "n", ""),
+        granularity=_text(tags, "g", "") if "g" in tags else None,
     )
 
 
@@ -101,6 +105,8 @@ def _public(key_type: str, tag: Tag) -> PublicKey | None:
         return public_key(key_type, base64.b64decode(text, validate=True))
     except binascii.Error as exc:
         raise TagFault("p", tag.offset, "is not base64: cut short?") from exc
+    except SyntaxFault as exc:
+        raise TagFault("p", tag.offset, str(exc)) from exc
 
 
 def _text(tags: dict[str, Tag], name: str, default: str) -> str:

@@ -15,6 +15,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from relay.core.dkim.algorithm import Algorithm
 from relay.core.dkim.canonical import relaxed_field, select_fields
@@ -42,6 +43,8 @@ OVERSIGNED_WHEN_PRESENT = (
     b"list-unsubscribe-post",
 )
 SIGNED_WHEN_PRESENT = frozenset({b"sender", b"content-id", b"content-description"})
+_CACHED_FIELDS = 64
+_TIME, _HASH = b"\0" * 10, b"\1" * 44
 _SIGNED_PREFIXES = (b"list-", b"resent-")
 # Trace fields, and what hops add, drop or rewrite (§5.4.1); Resent-Bcc goes as Bcc does.
 NEVER_SIGNED = frozenset(
@@ -66,7 +69,14 @@ def fields_to_sign(
         fields: the header section from the top.
         never: lower-case names that the next hop rewrites; neither signed nor oversigned.
     """
-    counts = Counter(f.key for f in fields)
+    keys = tuple([f.key for f in fields])
+    # What strangers can make large is not kept.
+    return _names(keys, never) if len(keys) <= _CACHED_FIELDS else _names.__wrapped__(keys, never)
+
+
+@lru_cache(maxsize=256)  # of one application's mail, most messages have the same fields
+def _names(keys: tuple[bytes, ...], never: frozenset[bytes]) -> tuple[bytes, ...]:
+    counts = Counter(keys)
     names: list[bytes] = []
     for name in OVERSIGNED_ALWAYS:
         if name not in never:
@@ -131,24 +141,44 @@ def draft(
         expire_seconds: x= is so much later than t=; 0 for none.
         auid: i=; empty for none.
     """
+    make = _template if len(names) <= 2 * _CACHED_FIELDS else _template.__wrapped__
+    template = make(tuple(names), domain, selector, algorithm, bool(expire_seconds), auid)
+    times = (now, now + expire_seconds) if expire_seconds else (now,)
+    unsigned = template % (*times, base64.b64encode(body_hash))
+    return Draft(_digest(fields, names, unsigned), unsigned)
+
+
+@lru_cache(maxsize=256)  # see _names
+def _template(
+    names: tuple[bytes, ...],
+    domain: str,
+    selector: str,
+    algorithm: Algorithm,
+    expires: bool,
+    auid: str,
+) -> bytes:
+    """The value up to and with "b=", folded, with places for t=, x= and bh=.
+
+    The places are as wide as what is put there: ten digits, and 44 octets of base64.
+    """
     tags = [
         b"v=1",
         b"a=" + algorithm.value.encode("ascii"),
         b"c=relaxed/relaxed",
         b"d=" + domain.encode("ascii"),
         b"s=" + selector.encode("ascii"),
-        b"t=%d" % now,
+        b"t=" + _TIME,
     ]
-    if expire_seconds:
-        tags.append(b"x=%d" % (now + expire_seconds))
+    if expires:
+        tags.append(b"x=" + _TIME)
     if auid:
         tags.append(b"i=" + auid.encode("ascii"))
     pieces = [(b" ", tag + b";") for tag in tags]
     pieces += [(b"", name + b":") for name in names[:-1]] + [(b"", names[-1] + b";")]
     pieces[len(tags)] = (b" ", b"h=" + pieces[len(tags)][1])
-    pieces += [(b" ", b"bh=" + base64.b64encode(body_hash) + b";"), (b" ", b"b=")]
-    unsigned = fold(pieces, column=len(FIELD_NAME) + 1).lstrip(b" ")
-    return Draft(_digest(fields, names, unsigned), unsigned)
+    pieces += [(b" ", b"bh=" + _HASH + b";"), (b" ", b"b=")]
+    folded = fold(pieces, column=len(FIELD_NAME) + 1).lstrip(b" ")
+    return folded.replace(b"%", b"%%").replace(_TIME, b"%d").replace(_HASH, b"%b")
 
 
 def _digest(fields: Sequence[Field], names: Sequence[bytes], unsigned: bytes) -> bytes:

@@ -64,19 +64,19 @@ class Signature:
     def unsigned_field(self) -> Field:
         """The field with the value of b= taken out, as it was signed (§3.7)."""
         start, end = self.value_span
-        value = self.field.value
-        name = self.field.octets[: len(self.field.key) + 1]
-        return Field(self.field.key, name + value[:start] + value[end:])
+        kind, octets = type(self.field), self.field.octets
+        value_start = len(octets) - len(self.field.value)
+        return kind(self.field.key, octets[: value_start + start] + octets[value_start + end :])
 
 
 def parse_signature(field: Field) -> Signature:
-    """Read a DKIM-Signature field (§3.5, §6.1.1).
+    """Read a DKIM-Signature field (§3.5, §6.1.1; RFC 8616 §4 for UTF-8 in it).
 
     Raises:
         TagFault: a tag is missing, malformed or contradicts another; with its offset from
             the start of the field's value.
     """
-    tags = parse_tags(field.value)
+    tags = parse_tags(field.value, utf8=True)
     for name in _REQUIRED:
         if name not in tags:
             raise TagFault(name, 0, "is missing")
@@ -86,12 +86,12 @@ def parse_signature(field: Field) -> Signature:
     b = tags["b"]
     signature = Signature(
         field=field,
-        algorithm=_ascii(tags["a"]),
+        algorithm=_text(tags["a"]).lower(),
         header_method=header_method,
         body_method=body_method,
         domain=_domain(tags["d"]),
         selector=_domain(tags["s"]),
-        auid=tags["i"].value.decode("ascii") if "i" in tags else None,
+        auid=_text(tags["i"]) if "i" in tags else None,
         names=_names(tags["h"]),
         body_hash=_base64(tags["bh"]),
         value=_base64(b),
@@ -128,21 +128,24 @@ def _check(signature: Signature, tags: dict[str, Tag]) -> None:
 def _canonicalizations(tag: Tag | None) -> tuple[Canonicalization, Canonicalization]:
     if tag is None:
         return Canonicalization.SIMPLE, Canonicalization.SIMPLE
-    header, _, body = tag.value.decode("ascii").lower().partition("/")
+    header, _, body = _text(tag).lower().partition("/")
     try:
         return Canonicalization(header), Canonicalization(body or "simple")
     except ValueError as exc:
         raise TagFault("c", tag.offset, "is not a canonicalization that is known") from exc
 
 
-def _ascii(tag: Tag) -> str:
-    return tag.value.decode("ascii").lower()
+def _text(tag: Tag) -> str:
+    try:
+        return tag.value.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise TagFault(tag.name, tag.offset, "is not UTF-8") from exc
 
 
 def _domain(tag: Tag) -> str:
     try:
-        return a_label(tag.unfolded.decode("ascii"))
-    except SyntaxFault as exc:
+        return a_label(tag.unfolded.decode("utf-8"))
+    except (SyntaxFault, UnicodeDecodeError) as exc:
         raise TagFault(tag.name, tag.offset, "is not a domain name") from exc
 
 
@@ -167,7 +170,8 @@ def _number(tag: Tag | None, grammar: re.Pattern[bytes]) -> int | None:
     if tag is None:
         return None
     if grammar.fullmatch(tag.value) is None:
-        raise TagFault(tag.name, tag.offset, "is not a number")
+        digits = "12" if grammar is _NUMBER else "76"
+        raise TagFault(tag.name, tag.offset, f"is not a number of at most {digits} digits")
     return int(tag.value)
 
 

@@ -13,6 +13,7 @@ from relay.core.errors import SyntaxFault
 _NAME = re.compile(rb"[A-Za-z][A-Za-z0-9_]*")
 _FWS = b" \t\r\n"
 _VALUE = re.compile(rb"[!-:<-~ \t\r\n]*")  # VALCHAR and FWS; ";" ends a value
+_UTF8_VALUE = re.compile(rb"[!-:<-~ \t\r\n\x80-\xff]*")  # RFC 8616 §4
 
 
 class TagFault(SyntaxFault):
@@ -46,11 +47,13 @@ class Tag:
         return b"".join(self.value.split())
 
 
-def parse_tags(octets: bytes) -> dict[str, Tag]:
+def parse_tags(octets: bytes, *, utf8: bool = False) -> dict[str, Tag]:
     """The tags of a list, in the order they stand (RFC 6376 §3.2).
 
     Args:
         octets: the list, folded or not.
+        utf8: octets above 0x7F may stand in values: an internationalised header field has
+            them (RFC 8616 §4), a key record has not.
 
     Raises:
         TagFault: a name outside the grammar, a missing "=", a duplicate, or an octet that
@@ -64,14 +67,14 @@ def parse_tags(octets: bytes) -> dict[str, Tag]:
             if position <= len(octets):  # only the last ";" may be followed by nothing
                 raise TagFault("", start, "an empty tag")
             continue
-        tag = _tag(item, start)
+        tag = _tag(item, start, _UTF8_VALUE if utf8 else _VALUE)
         if tag.name in tags:
             raise TagFault(tag.name, tag.offset, "stands twice")
         tags[tag.name] = tag
     return tags
 
 
-def _tag(item: bytes, start: int) -> Tag:
+def _tag(item: bytes, start: int, grammar: re.Pattern[bytes]) -> Tag:
     raw_name, equals, raw_value = item.partition(b"=")
     name = raw_name.strip(_FWS)
     shown = name[:40].decode("ascii", "backslashreplace")
@@ -81,8 +84,8 @@ def _tag(item: bytes, start: int) -> Tag:
     if _NAME.fullmatch(name) is None:
         raise TagFault(shown, offset, "is not a tag name")
     value = raw_value.strip(_FWS)
-    bad = _VALUE.match(value)
+    bad = grammar.match(value)
     if bad is not None and bad.end() != len(value):
         raise TagFault(shown, offset, f"has the octet 0x{value[bad.end()]:02x} in its value")
     value_start = start + len(raw_name) + 1 + len(raw_value) - len(raw_value.lstrip(_FWS))
-    return Tag(shown, value, offset, value_start, value_start + len(value))
+    return Tag(name.decode("ascii"), value, offset, value_start, value_start + len(value))

@@ -47,7 +47,7 @@ def test_a_sidecar_needs_one_variable(tmp_path: Path, monkeypatch: pytest.Monkey
     """The upstream's URL is all there must be."""
     monkeypatch.chdir(tmp_path)
     config = load(None, URL)
-    assert [listener.host_port for listener in config.listeners] == [("127.0.0.1", 2525)]
+    assert [listener.address for listener in config.listeners] == ["127.0.0.1:2525"]
     [upstream] = config.upstreams
     assert upstream.host_port == ("smtp.example.net", 587)
     assert (upstream.tls_mode, upstream.profile) == ("starttls", "generic")
@@ -103,7 +103,7 @@ def test_the_environment_wins(write: WriteFile) -> None:
         },
     )
     assert config.keys_dir == "variable"
-    assert config.listeners[0].host_port == ("127.0.0.1", 2)
+    assert config.listeners[0].address == "127.0.0.1:2"
     assert (config.upstreams[0].tls, config.upstreams[0].username) == ("none", "file")
     assert config.upstreams[0].insecure_auth
     assert (config.dns.gate, config.dns.nameservers) == ("off", ("192.0.2.2", "192.0.2.3:5353"))
@@ -155,6 +155,11 @@ def test_client_rules(write: WriteFile) -> None:
 
 # ---- what is bad: one fault each ---------------------------------------------------------------
 
+LOGIN_LISTENER = (
+    '[[listeners]]\naddress = "127.0.0.1:25"\ninsecure_auth = true\n'
+    "# as a sidecar in one network namespace may say\n"
+)
+
 BAD_FILES = [
     # text below UPSTREAM, the line that is named (of the file), what must be said
     ("colour = 1\n", 3, ["colour"]),
@@ -185,8 +190,18 @@ BAD_FILES = [
     ('[[clients]]\nname = "x"\nnetworks = ["0.0.0.0/0"]\n', 5, ["0.0.0.0/0"]),
     ('[[clients]]\nname = "x"\nnetworks = ["::/0"]\n', 5, ["::/0"]),
     ('[[clients]]\nname = "x"\nnetworks = ["10.0.0.1/8"]\n', 5, ["10.0.0.1/8"]),
-    ('[[clients]]\nname = "x"\nnetworks = []\n', 5, ["clients[0].networks"]),
-    ('[[clients]]\nname = "x"\n', 3, ["clients[0].networks"]),
+    ('[[clients]]\nname = "x"\nnetworks = []\n', 4, ["matches everybody"]),
+    ('[[clients]]\nname = "x"\n', 4, ["matches everybody"]),
+    (f'{CLIENT}password_hash = "$argon2id$x"\n', 3, ["login"]),
+    (f'{CLIENT}login = "a"\npassword_hash = "$argon2id$x"\n', 6, ["no listener lets"]),
+    (f'{LOGIN_LISTENER}{CLIENT}login = "a"\n', 10, ["password_hash"]),
+    (f'{LOGIN_LISTENER}{CLIENT}login = "a"\npassword_hash_file = "/no"\n', 11, ["/no"]),
+    ('[[listeners]]\naddress = "unix:relay.sock"\n', 4, ["absolute"]),
+    ('[[listeners]]\naddress = "fd:1"\n', 4, ["fd:3"]),
+    ('[[listeners]]\ntls = "starttls"\n', 4, ["certificate_file"]),
+    ("[[listeners]]\nrequire_tls = true\n", 3, ["starttls"]),
+    ('[[listeners]]\nproxy_from = ["0.0.0.0/0"]\n', 4, ["0.0.0.0/0"]),
+    ('[[listeners]]\nunix_mode = "rw"\n', 4, ["'rw'"]),
     ('[[clients]]\nname = ""\nnetworks = ["10.0.0.0/8"]\n', 4, ["clients[0].name"]),
     (f'{CLIENT}from_addresses = ["a@b@"]\n', 6, ["a@b@"]),
     (f'{CLIENT}from_addresses = [""]\n', 6, ["clients[0].from_addresses"]),

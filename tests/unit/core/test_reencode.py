@@ -121,7 +121,8 @@ REFUSED = {
     ),
     "signed part": Refused(
         b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nok\r\n--b\r\n"
-        b"Content-Type: multipart/signed; boundary=c\r\n\r\n--c\r\n\r\n\xff\r\n--c--\r\n\r\n--b--\r\n",
+        b"Content-Type: multipart/signed; boundary=c\r\n\r\n--c\r\n\r\n\xff\r\n--c--\r\n"
+        b"\r\n--b--\r\n",
         "Part 2 cannot be re-encoded: multipart/signed is signed or encrypted",
     ),
     "inline pgp": Refused(
@@ -149,8 +150,9 @@ REFUSED = {
         "The body cannot be re-encoded: message/partial may not be changed",
     ),
     "encoded multipart": Refused(
-        b"Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: base64\r\n\r\n\xff\r\n",
-        "The body cannot be re-encoded: multipart/mixed with the encoding base64",
+        b"Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        b"\xff\r\n",
+        "The body cannot be re-encoded: multipart/mixed with the encoding 'base64'",
     ),
     "unknown encoding": Refused(
         b"Content-Type: text/plain\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\n\xff\r\n",

@@ -11,6 +11,7 @@ import pytest
 
 from relay.core.errors import ConfigError
 from relay.core.events import Outcome
+from relay.listener.bind import Binding
 from relay.listener.sockets import Listeners
 from tests.fakes.edge import LIMITS, MESSAGE, Edge
 from tests.fakes.smtp_client import SocketClient
@@ -18,7 +19,7 @@ from tests.fakes.smtp_client import SocketClient
 GREETING = b"220 relay.example ESMTP dkim-relay\r\n"
 SHUTTING_DOWN = b"421 4.3.2 The service is shutting down\r\n"
 COMPLETE = b"HELO c\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n" + MESSAGE + b".\r\n"
-ANY_PORT = [("127.0.0.1", 0)]
+ANY_PORT = [Binding(address="127.0.0.1:0")]
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ async def listeners(edge: Edge) -> AsyncIterator[Listeners]:
 async def test_several_addresses(edge: Edge) -> None:
     """IPv4 and IPv6 beside each other, each with its port."""
     listeners = edge.listeners()
-    await listeners.open([("127.0.0.1", 0), ("::1", 0)])
+    await listeners.open([*ANY_PORT, Binding(address="[::1]:0")])
     try:
         (v4, port4), (v6, port6) = listeners.addresses
         assert (v4, v6) == ("127.0.0.1", "::1")
@@ -64,7 +65,7 @@ async def test_an_address_in_use(edge: Edge) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError) as caught:
-            await listeners.open([("127.0.0.1", 0), ("127.0.0.1", port)])
+            await listeners.open([*ANY_PORT, Binding(address=f"127.0.0.1:{port}")])
     [fault] = caught.value.faults
     assert fault.where == f"listener 127.0.0.1:{port}"
     assert fault.what == "cannot listen: Address already in use"

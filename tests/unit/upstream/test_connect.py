@@ -17,7 +17,14 @@ from relay.upstream.connect import Opener
 from relay.upstream.protocol import Connection
 from relay.upstream.settings import Tls
 from tests.fakes.certificates import Certificates
-from tests.fakes.pools import mail_from, pool_to, rcpt_to, relay, upstream
+from tests.fakes.pools import (
+    accepted_transaction,
+    mail_from,
+    pool_to,
+    rcpt_to,
+    relay,
+    upstream,
+)
 from tests.fakes.smarthost import ALL_EXTENSIONS, Fault, Pause, Smarthost, reply, unused_port
 
 USERS = {"app": "only for tests"}
@@ -74,6 +81,12 @@ def test_the_transport_changes_hands_on_every_loop_and_in_every_mode(
                 assert (await relay(pool, body=body * repeats)).code == 250
                 gc.collect()  # what aiosmtplib leaves behind must not close the transport
             assert [len(r.octets) for r in host.accepted][-1] > 2_000_000
+            long_reply = reply(*["250-2.1.5 " + "x" * 100] * 200, "250 2.1.5 in several reads")
+            host.on("rcpt", long_reply)
+            transaction = await accepted_transaction(pool)
+            again = await transaction.recipient(rcpt_to())
+            assert again.wire() == long_reply
+            await transaction.abandon()
             [session] = host.sessions
             assert session.user == "app"
             assert bool(session.tls) == (tls is not Tls.NONE)
@@ -215,6 +228,36 @@ async def test_a_server_that_hangs_up(stage: str, fault: Fault) -> None:
 
 
 # TLS.
+
+
+@pytest.mark.parametrize("tls", Tls)
+async def test_requiretls_is_kept_over_verified_tls_only(
+    tls: Tls, certificates: Certificates
+) -> None:
+    """RFC 8689: passed on, or 550 5.7.30 before anything is written."""
+    host = Smarthost(
+        extensions=("PIPELINING", "REQUIRETLS"),
+        tls=None if tls is Tls.NONE else certificates.server(),
+        implicit=tls is Tls.IMPLICIT,
+    )
+    ca_file = certificates.ca_file
+    if tls is Tls.IMPLICIT or tls is Tls.STARTTLS:
+        async with host, pool_to(host, tls=tls, ca_file=ca_file) as pool:
+            assert pool.is_secured
+            transaction = await pool.begin(mail_from(requiretls=True))
+            assert (await transaction.recipient(rcpt_to())).code == 250
+            assert host.sessions[0].lines[-2] == b"MAIL FROM:<app@example.com> REQUIRETLS"
+            await transaction.abandon()
+    else:
+        async with host, pool_to(host, tls=tls) as pool:
+            assert not pool.is_secured
+            with pytest.raises(Rejection) as caught:
+                await pool.begin(mail_from(requiretls=True))
+            assert str(caught.value.reply) == "550 5.7.30 REQUIRETLS support required"
+            assert caught.value.reason is Reason.NOT_CARRIABLE
+            assert "MAIL" not in host.sessions[0].verbs
+            assert (await relay(pool)).code == 250  # by the same connection
+            assert len(host.sessions) == 1
 
 
 @pytest.mark.parametrize("tls", [Tls.STARTTLS, Tls.IMPLICIT])

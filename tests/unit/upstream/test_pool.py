@@ -295,6 +295,103 @@ async def test_it_is_replaced_after_garbage_as_well() -> None:
         assert host.accepted[-1].session == 2
 
 
+IDLE_TOO_LONG = "421 4.4.2 mx.test Idle for too long"
+
+
+@pytest.mark.parametrize("extensions", [ALL_EXTENSIONS, ("8BITMIME",)], ids=["", "lock-step"])
+async def test_an_old_idle_timeout_is_not_the_answer_to_a_new_message(
+    extensions: tuple[str, ...],
+) -> None:
+    """421 crossed our MAIL on a kept connection: the client hears a fresh one's replies."""
+    events: list[UpstreamEvent] = []
+    async with (
+        Smarthost(extensions=extensions) as host,
+        pool_to(host, emit=events.append) as pool,
+    ):
+        await relay(pool)
+        host.on("mail", reply(IDLE_TOO_LONG), Fault.CLOSE, session=1)
+        transaction = await pool.begin(mail_from())
+        answers = [transaction.recipient(rcpt_to(path)) for path in (b"a@x.test", b"b@x.test")]
+        assert [r.code for r in await asyncio.gather(*answers)] == [250, 250]
+        assert (await transaction.send(HEADER, [BODY])).code == 250
+        assert [received.session for received in host.accepted] == [1, 2]
+        assert host.accepted[1].recipients == [b"RCPT TO:<a@x.test>", b"RCPT TO:<b@x.test>"]
+        [replayed] = [event for event in events if event.happened is Happened.REPLAYED]
+        assert IDLE_TOO_LONG in replayed.detail
+        assert host.violations == []
+
+
+async def test_a_second_421_is_the_answer() -> None:
+    """A fresh connection that says it as well means it."""
+    async with Smarthost() as host, pool_to(host) as pool:
+        await relay(pool)
+        host.on("mail", reply("421 4.7.0 Too many"))
+        transaction = await pool.begin(mail_from())
+        assert str(await transaction.recipient(rcpt_to())) == "421 4.7.0 Too many"
+        await transaction.abandon()
+        assert len(host.sessions) == 2
+        await host.until(lambda: host.open_sessions == 0)
+
+
+async def test_421_to_anything_but_the_first_command_is_the_answer() -> None:
+    """Something was heard on that connection before."""
+    async with Smarthost() as host, pool_to(host) as pool:
+        await relay(pool)
+        host.on("rcpt", reply("421 4.3.2 Going down"), session=1)
+        transaction = await pool.begin(mail_from())
+        assert (await transaction.recipient(rcpt_to())).code == 421
+        await transaction.abandon()
+        assert len(host.sessions) == 1
+
+
+@pytest.mark.parametrize("first_has_it", [True, False])
+async def test_a_replacement_is_told_what_it_understands_itself(first_has_it: bool) -> None:
+    """Its EHLO may offer other extensions than that of the dead connection."""
+    bare, full = ("PIPELINING",), ("PIPELINING", "DSN")
+    async with Smarthost(extensions=full if first_has_it else bare) as host, pool_to(host) as pool:
+        await relay(pool)
+        host.on("mail", Fault.CLOSE, session=1)
+        host.extensions = bare if first_has_it else full
+        transaction = await pool.begin(mail_from(ret="FULL"))
+        await transaction.recipient(rcpt_to(notify=b"NEVER"))
+        await transaction.send(HEADER, [BODY])
+        ret, notify = (b"", b"") if first_has_it else (b" RET=FULL", b" NOTIFY=NEVER")
+        assert host.received[1].mail == b"MAIL FROM:<app@example.com>" + ret
+        assert host.received[1].recipients == [b"RCPT TO:<ann@sink.test>" + notify]
+        assert host.violations == []
+
+
+async def test_a_replacement_that_cannot_carry_it_is_given_back() -> None:
+    """The recipients hear why, and nothing was written."""
+    async with Smarthost() as host, pool_to(host) as pool:
+        await relay(pool)
+        host.on("mail", Fault.CLOSE, session=1)
+        host.extensions = ("PIPELINING",)
+        transaction = await pool.begin(mail_from(smtputf8=True))
+        with pytest.raises(Rejection) as caught:
+            await transaction.recipient(rcpt_to())
+        assert caught.value.reply.enhanced == "5.6.7"
+        await transaction.abandon()
+        assert pool.snapshot().idle == 1
+        assert host.sessions[1].verbs == ["EHLO"]
+
+
+async def test_the_pool_knows_what_the_hop_offered_last() -> None:
+    """So that EHLO can be answered with what can be kept; nothing is known at first."""
+    async with Smarthost(extensions=("PIPELINING", "DSN")) as host, pool_to(host) as pool:
+        known = [pool.capabilities]
+        first = await accepted_transaction(pool)
+        known.append(pool.capabilities)
+        host.extensions = ("PIPELINING",)
+        second = await accepted_transaction(pool)
+        known.append(pool.capabilities)
+        await first.abandon()
+        await second.abandon()
+        await host.drop_sessions()
+        known.append(pool.capabilities)  # also while no connection stands
+        assert [None if k is None else "DSN" in k for k in known] == [None, True, False, False]
+
+
 async def test_no_replacement_is_told_as_it_is() -> None:
     """The server is gone for good: 451 4.4.1 to every recipient that waits."""
     async with Smarthost() as host, pool_to(host) as pool:

@@ -9,7 +9,7 @@ import pytest
 
 from relay.core.capabilities import parse_capabilities
 from relay.core.reply import Reply
-from relay.upstream.protocol import HIGH_WATER_OCTETS, Command, Connection
+from relay.upstream.protocol import HIGH_WATER_OCTETS, READ_OCTETS, Command, Connection
 
 
 class ListTransport(asyncio.Transport):
@@ -94,8 +94,8 @@ async def test_commands_go_out_in_one_write_with_pipelining() -> None:
     bench.connection.command(bench.listener.command(b"MAIL"), bench.listener.command(b"RCPT"))
     bench.connection.command(bench.listener.command(b"RCPT 2"))
     assert bench.transport.writes == [b"MAIL\r\nRCPT\r\n", b"RCPT 2\r\n"]
-    bench.connection.data_received(b"250 a\r\n550 b\r\n25")
-    bench.connection.data_received(b"0 c\r\n")
+    bench.connection.received(b"250 a\r\n550 b\r\n25")
+    bench.connection.received(b"0 c\r\n")
     assert [reply.code for reply in bench.listener.replies] == [250, 550, 250]
     assert not bench.connection.failure
 
@@ -106,10 +106,10 @@ async def test_commands_wait_for_their_turn_without_pipelining() -> None:
     bench.connection.command(bench.listener.command(b"MAIL"), bench.listener.command(b"RCPT"))
     bench.connection.command(bench.listener.command(b"RCPT 2"))
     assert bench.transport.writes == [b"MAIL\r\n"]
-    bench.connection.data_received(b"250 a\r\n")
+    bench.connection.received(b"250 a\r\n")
     assert bench.transport.writes == [b"MAIL\r\n", b"RCPT\r\n"]
-    bench.connection.data_received(b"250 b\r\n")
-    bench.connection.data_received(b"250 c\r\n")
+    bench.connection.received(b"250 b\r\n")
+    bench.connection.received(b"250 c\r\n")
     assert bench.transport.writes == [b"MAIL\r\n", b"RCPT\r\n", b"RCPT 2\r\n"]
     assert len(bench.listener.replies) == 3
 
@@ -122,9 +122,9 @@ async def test_commands_given_from_within_a_reply_are_written_once() -> None:
         bench.connection.command(bench.listener.command(b"DATA", is_data=True))
 
     bench.connection.command(Command(b"RCPT\r\n", then_data, 10))
-    bench.connection.data_received(b"250 a\r\n")
+    bench.connection.received(b"250 a\r\n")
     assert bench.transport.writes == [b"RCPT\r\n", b"DATA\r\n"]
-    bench.connection.data_received(b"354 b\r\n")
+    bench.connection.received(b"354 b\r\n")
     assert [reply.code for reply in bench.listener.replies] == [354]
 
 
@@ -133,7 +133,7 @@ async def test_unsent_commands_can_be_dropped() -> None:
     bench = Bench()
     bench.connection.command(bench.listener.command(b"MAIL"), bench.listener.command(b"RCPT"))
     bench.connection.drop_unsent()
-    bench.connection.data_received(b"550 no\r\n")
+    bench.connection.received(b"550 no\r\n")
     assert bench.transport.writes == [b"MAIL\r\n"]
     bench.connection.command(bench.listener.command(b"RSET"))
     assert bench.transport.writes == [b"MAIL\r\n", b"RSET\r\n"]
@@ -152,7 +152,7 @@ async def test_unsent_commands_can_be_dropped() -> None:
 async def test_octets_that_nobody_asked_for_end_the_connection(octets: bytes) -> None:
     """They would answer the next command; even a part of a reply would."""
     bench = make_pipelining()
-    bench.connection.data_received(octets)
+    bench.connection.received(octets)
     assert bench.transport.is_aborted
     assert len(bench.listener.failures) == 1
 
@@ -164,7 +164,7 @@ async def test_a_reply_with_something_behind_it_counts_and_ends_the_connection(
     """The first reply is the answer; the connection is not used again."""
     bench = make_pipelining()
     bench.connection.command(bench.listener.command(b"NOOP"))
-    bench.connection.data_received(b"250 once\r\n" + surplus)
+    bench.connection.received(b"250 once\r\n" + surplus)
     assert [reply.code for reply in bench.listener.replies] == [250]
     assert bench.transport.is_aborted
     assert bench.connection.failure
@@ -185,7 +185,7 @@ async def test_what_is_not_a_reply_ends_the_connection(octets: bytes) -> None:
     """The failure names what was wrong, and carries the syntax error as its cause."""
     bench = make_pipelining()
     bench.connection.command(bench.listener.command(b"NOOP"))
-    bench.connection.data_received(octets)
+    bench.connection.received(octets)
     assert bench.transport.is_aborted
     assert not bench.listener.replies
     assert "not a reply" in bench.listener.failures[0]
@@ -199,7 +199,7 @@ async def test_a_reply_of_the_wrong_kind_ends_the_connection(is_data: bool, code
     """RFC 5321 §4.3.2: 354 answers DATA and nothing else; 250 to DATA is no acceptance."""
     bench = make_pipelining()
     bench.connection.command(bench.listener.command(b"XXXX", is_data=is_data))
-    bench.connection.data_received(b"%d x\r\n" % code)
+    bench.connection.received(b"%d x\r\n" % code)
     assert not bench.listener.replies
     assert f"answered XXXX with {code}" in bench.listener.failures[0]
 
@@ -209,16 +209,47 @@ async def test_replies_may_come_in_single_octets() -> None:
     bench = make_pipelining()
     bench.connection.command(bench.listener.command(b"MAIL"))
     for octet in b"250-2.1.0 one\r\n250 two\r\n":
-        bench.connection.data_received(bytes([octet]))
+        bench.connection.received(bytes([octet]))
     assert bench.listener.replies == [Reply(250, (b"2.1.0 one", b"two"))]
     assert not bench.connection.failure
+
+
+async def test_octets_come_through_a_buffer_of_its_own() -> None:
+    """Small, used again for each read, and long replies take several."""
+    bench = make_pipelining()
+    long_reply = b"250-" + b"x" * 3000 + b"\r\n250-" + b"y" * 3000 + b"\r\n250 z\r\n"
+    for octets in (b"250 first\r\n", long_reply, b"550 last\r\n"):
+        bench.connection.command(bench.listener.command(b"MAIL"))
+        while octets:
+            buffer = bench.connection.get_buffer(-1)
+            count = min(len(buffer), len(octets))
+            buffer[:count] = octets[:count]
+            bench.connection.buffer_updated(count)
+            octets = octets[count:]
+    assert [reply.wire() for reply in bench.listener.replies] == [
+        b"250 first\r\n",
+        long_reply,
+        b"550 last\r\n",
+    ]
+    assert len(bench.connection.get_buffer(-1)) == READ_OCTETS < len(long_reply)
+    assert not bench.connection.failure
+
+
+async def test_all_replies_before_garbage_count() -> None:
+    """One read with two answers and something that is none: three commands were asked."""
+    bench = make_pipelining()
+    bench.connection.command(*(bench.listener.command(b"RCPT") for _ in range(3)))
+    bench.connection.received(b"250 a\r\n550-b\r\n550 b\r\nwhat?\r\n250 c\r\n")
+    assert bench.listener.replies == [Reply(250, (b"a",)), Reply(550, (b"b", b"b"))]
+    assert "not a reply" in bench.listener.failures[0]
+    assert bench.transport.is_aborted
 
 
 async def test_421_is_passed_on_and_ends_the_connection() -> None:
     """RFC 5321 §3.8: to whatever it answers."""
     bench = make_pipelining()
     bench.connection.command(bench.listener.command(b"MAIL"), bench.listener.command(b"RCPT"))
-    bench.connection.data_received(b"421 4.3.2 Going down\r\n250 late\r\n")
+    bench.connection.received(b"421 4.3.2 Going down\r\n250 late\r\n")
     assert [reply.code for reply in bench.listener.replies] == [421]
     assert bench.transport.is_aborted
     assert "Going down" in bench.listener.failures[0]
@@ -238,7 +269,7 @@ async def test_the_occupant_hears_of_the_end_once(end: Callable[[Connection], No
     bench.connection.command(bench.listener.command(b"MAIL"))
     end(bench.connection)
     bench.connection.connection_lost(None)
-    bench.connection.data_received(b"250 late\r\n")
+    bench.connection.received(b"250 late\r\n")
     bench.connection.command(bench.listener.command(b"RCPT"))
     assert len(bench.listener.failures) == 1
     assert bench.transport.writes == [b"MAIL\r\n"]
@@ -270,7 +301,7 @@ async def test_each_reply_has_its_own_time() -> None:
     )
     bench.connection.check(bench.now + 99)
     assert not bench.connection.failure
-    bench.connection.data_received(b"250 ok\r\n")
+    bench.connection.received(b"250 ok\r\n")
     bench.connection.check(bench.now + 999)
     assert not bench.connection.failure
     bench.connection.check(bench.now + 1001)
@@ -282,7 +313,7 @@ async def test_nothing_is_timed_while_nothing_is_asked() -> None:
     """How long a client takes between its commands is the listener's affair."""
     bench = make_pipelining()
     bench.connection.command(bench.listener.command(b"MAIL"))
-    bench.connection.data_received(b"250 ok\r\n")
+    bench.connection.received(b"250 ok\r\n")
     bench.connection.check(bench.now + 1e9)
     assert not bench.connection.failure
 
@@ -314,7 +345,7 @@ async def test_draining_ends_when_it_is_pointless(event: str) -> None:
     draining = asyncio.ensure_future(bench.connection.drain(10))
     await asyncio.sleep(0)
     if event == "reply":
-        bench.connection.data_received(b"552 too big\r\n")
+        bench.connection.received(b"552 too big\r\n")
     else:
         bench.connection.connection_lost(None)
     await draining
@@ -341,7 +372,7 @@ async def test_quit_closes_when_it_is_answered_or_too_late() -> None:
     bench = make_pipelining()
     bench.connection.quit(5)
     assert bench.transport.writes == [b"QUIT\r\n"]
-    bench.connection.data_received(b"221 bye\r\n")
+    bench.connection.received(b"221 bye\r\n")
     assert bench.transport.is_closed
     assert not bench.transport.is_aborted
     bench.connection.check(bench.now + 6)

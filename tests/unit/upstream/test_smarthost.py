@@ -81,6 +81,8 @@ def test_it_takes_chunks() -> None:
         (b"EHLO c.test\r\nNOOP\r\nQUIT\r\n", "pipelined after b'EHLO c.test'"),
         (b"NOOP a\rb\r\n", "a control character"),
         (b"XYZ\r\n", "unknown command"),
+        (b"MAIL FROM:<> SIZE=1\r\n", "SIZE in b'MAIL FROM:<> SIZE=1', which is not offered"),
+        (b"RCPT TO:<a@x.test> Foo=1\r\n", "FOO in b'RCPT"),
         (b"MAIL FROM:<>\r\nMAIL FROM:<>\r\n", "nested MAIL"),
         (b"MAIL FROM:<>\r\nRCPT TO:<a@x.test>\r\nDATA\r\nhalf a mess", "ended within the message"),
     ],

@@ -47,7 +47,50 @@ async def test_a_message_arrives_as_it_is(extensions: tuple[str, ...]) -> None:
         assert received.verb == ("BDAT" if "CHUNKING" in extensions else "DATA")
         assert received.recipients == [b"RCPT TO:<a@sink.test>", b"RCPT TO:<b@sink.test>"]
         assert received.mail.startswith(b"MAIL FROM:<app@example.com>")
-        assert (b"SIZE=17 BODY=8BITMIME" in received.mail) == ("8BITMIME" in extensions)
+        assert (b"SIZE=2065 BODY=8BITMIME" in received.mail) == ("8BITMIME" in extensions)
+        assert host.violations == []
+
+
+async def test_dsn_parameters_are_passed_on_as_written() -> None:
+    """RFC 3461, to a hop that offers it: whole lines, nothing lost on the way to the wire."""
+    async with Smarthost(extensions=(*EXTENSIONS, "DSN")) as host, pool_to(host) as pool:
+        transaction = await pool.begin(mail_from(ret="HDRS", envelope_id=b"Id+2B1"))
+        await transaction.recipient(
+            rcpt_to(notify=b"DELAY,failure", original_recipient=b"rfc822;Ann@Old.test")
+        )
+        await transaction.recipient(rcpt_to(b"b@sink.test"))
+        await transaction.send(HEADER, [BODY])
+        [received] = host.received
+        assert received.mail == (b"MAIL FROM:<app@example.com> BODY=8BITMIME RET=HDRS ENVID=Id+2B1")
+        assert received.recipients == [
+            b"RCPT TO:<ann@sink.test> NOTIFY=DELAY,failure ORCPT=rfc822;Ann@Old.test",
+            b"RCPT TO:<b@sink.test>",
+        ]
+        assert host.violations == []
+
+
+async def test_a_parameter_that_would_inject_a_command_writes_nothing() -> None:
+    """The transaction goes on without that recipient."""
+    async with Smarthost(extensions=(*EXTENSIONS, "DSN")) as host, pool_to(host) as pool:
+        transaction = await pool.begin(mail_from())
+        with pytest.raises(ValueError, match="control character"):
+            transaction.recipient(rcpt_to(b"b@sink.test", notify=b"NEVER\r\nRSET"))
+        assert (await transaction.recipient(rcpt_to())).code == 250
+        await transaction.send(HEADER, [BODY])
+        assert host.received[0].recipients == [b"RCPT TO:<ann@sink.test>"]
+        assert host.sessions[0].verbs == ["EHLO", "MAIL", "RCPT", "DATA"]
+
+
+@pytest.mark.parametrize("username", ["app", ""])
+async def test_auth_is_passed_on_as_unknown_where_we_are_logged_in(username: str) -> None:
+    """RFC 4954 §5: only there."""
+    async with (
+        Smarthost(users={"app": "for tests"}) as host,
+        pool_to(host, username=username, password="for tests", insecure_auth=True) as pool,
+    ):
+        await relay(pool)
+        said = b" AUTH=<>" if username else b""
+        assert host.received[0].mail == b"MAIL FROM:<app@example.com> BODY=8BITMIME" + said
         assert host.violations == []
 
 

@@ -1,0 +1,103 @@
+"""Sockets to listen on: TCP, UNIX, or passed in by a supervisor. IO."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import socket
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from relay.listener.endpoint import PLAIN, Endpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """One socket to listen on.
+
+    Attributes:
+        address: "127.0.0.1:2525", "[::1]:2525", "unix:/run/relay.sock" or "fd:3".
+        endpoint: what its sessions have in common.
+        mode: permissions of a UNIX socket.
+        owner: "user", "user:group" or ":group" of a UNIX socket; empty for ours.
+    """
+
+    address: str
+    endpoint: Endpoint = PLAIN
+    mode: int = 0o660
+    owner: str = ""
+
+
+def bind(binding: Binding) -> socket.socket:
+    """A bound socket, not listening yet.
+
+    Raises:
+        OSError: the system does not give it.
+        LookupError: there is no such user or group.
+        ValueError: not an address.
+    """
+    kind, _, rest = binding.address.partition(":")
+    if kind == "unix":
+        return _bind_unix(Path(rest), binding.mode, binding.owner)
+    if kind == "fd":
+        return socket.socket(fileno=int(rest))
+    host, _, port = binding.address.rpartition(":")
+    return _bind_tcp(host.strip("[]"), int(port))
+
+
+def _bind_tcp(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sets TCP_NODELAY only where the protocol is named.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _bind_unix(path: Path, mode: int, owner: str) -> socket.socket:
+    """A socket that has its mode and owner before anybody can connect to it."""
+    _remove_stale(path)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o777)
+    try:
+        bound.bind(str(path))
+        if owner:
+            _give_to(path, owner)
+        path.chmod(mode)
+    except (OSError, LookupError):
+        bound.close()
+        raise
+    finally:
+        os.umask(mask)
+    return bound
+
+
+def _remove_stale(path: Path) -> None:
+    """A socket that nobody listens on is left by a process that was killed."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FileExistsError(17, f"{path} exists and is no socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise FileExistsError(98, f"somebody listens on {path}")
+
+
+def _give_to(path: Path, owner: str) -> None:
+    user, _, group = owner.partition(":")
+    uid = pwd.getpwnam(user).pw_uid if user else -1
+    gid = grp.getgrnam(group).gr_gid if group else -1
+    os.chown(path, uid, gid)

@@ -1,0 +1,255 @@
+"""The conversation over a connection: lines in, replies out. RFC 5321 §2.4, §4, RFC 2920.
+
+Replies to a pipelined group leave in one write, and recipients of a group travel upstream
+together while their replies keep their places. Whatever goes wrong in a command, the client gets
+a reply with a code and a clean session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from relay.core import reply as say
+from relay.core.errors import Rejection
+from relay.core.events import Event, Noted
+from relay.core.reply import Reply
+from relay.listener.connection import Connection
+from relay.listener.endpoint import Endpoint
+
+_COMMANDS_PER_TURN: Final = 100  # then others get the event loop for a moment
+# A page in a browser may post to a port of this machine: its body must not be commands.
+_NOT_SMTP: Final = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"TRACE"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLimits:
+    """How much one session may do; the defaults that count stand in relay/config/settings.py.
+
+    Attributes:
+        max_recipients: of one transaction.
+        max_messages: of one session.
+        max_command_octets: of a command line, its end included; AUTH may be longer.
+        max_bad_commands: that make no sense.
+        idle_seconds: of silence while it is the client's turn.
+        command_seconds: for a whole command line, from its first octet.
+        min_data_rate: octets a second while a message comes, on average.
+        data_grace_seconds: before that rate is asked for.
+        memory_seconds: how long reading may be held back for want of memory.
+    """
+
+    max_recipients: int
+    max_command_octets: int
+    max_bad_commands: int
+    idle_seconds: float
+    max_messages: int = 10_000
+    command_seconds: float = 60.0
+    min_data_rate: int = 0
+    data_grace_seconds: float = 30.0
+    memory_seconds: float = 10.0
+
+
+class Conversation(Connection):
+    """Reads commands, writes replies; what commands do is `Session`'s."""
+
+    def __init__(
+        self,
+        hostname: str,
+        endpoint: Endpoint,
+        limits: SessionLimits,
+        *,
+        emit: Callable[[Event], None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """See `Session`."""
+        super().__init__(hostname, endpoint, loop=loop)
+        self._limits = limits
+        self._emit = emit
+        self._pending: list[Coroutine[Any, Any, Reply]] = []  # replies on their way, in order
+        self._is_discarding = self._is_over = self._has_talked = False
+        self._line_since = 0.0  # when the first octet of an unfinished line came
+        self._writing_since = 0.0
+        self._farewell: Reply | None = None
+        self._bad_commands = 0
+
+    # What Session says.
+
+    async def _begin(self) -> None:
+        """Greet, or set a farewell."""
+
+    async def _do(self, verb: bytes, argument: bytes) -> None:
+        """Do one command."""
+
+    async def _end_transaction(self, why: str) -> None:
+        """Let go of the transaction under way."""
+
+    def _ended(self) -> None:
+        """All is over: the task has ended and the connection is gone."""
+
+    # The session, from greeting to close.
+
+    async def _handle_client(self) -> None:
+        """The task that aiosmtpd starts."""
+        try:
+            await self._converse()
+        except ConnectionError:
+            pass  # the client went away while it was spoken to
+        except Exception as exc:  # nothing may end a session in silence
+            self._emit(Noted("session.failed", "error", (("exception", exc),)))
+        finally:
+            try:
+                await self._end_transaction("the client left")
+            finally:
+                self._has_talked = True
+                self._writer.close()
+                if self._is_lost:
+                    self._ended()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The client is gone."""
+        super().connection_lost(error)
+        if self._has_talked:
+            self._ended()
+
+    async def _converse(self) -> None:
+        await self._begin()
+        commands = 0
+        while not self._is_over:
+            if self._farewell is not None:
+                await self._settle()
+                self._say(self._farewell)
+                break
+            line = self._next_line()
+            if line is not None:
+                await self._obey(line)
+                commands += 1
+                if commands % _COMMANDS_PER_TURN == 0:
+                    await self._flush()
+                    await asyncio.sleep(0)
+                continue
+            await self._flush()
+            if self._is_eof or self._is_lost:
+                break
+            if self._farewell is None:
+                await self._hear()
+        await self._flush()
+
+    def sweep(self, now: float) -> None:
+        """Look at the time; called now and then. Ends a session whose client is too slow."""
+        limits = self._limits
+        if self._has_talked or self._writing_since:
+            since = self._writing_since or self._heard_at
+            if now - since > limits.idle_seconds:
+                self.abort()  # it does not read what it is told
+        elif self._waiter is not None and self._decoder is None:
+            is_idle = now - self._heard_at > limits.idle_seconds
+            is_slow = bool(self._input) and now - self._line_since > limits.command_seconds
+            if is_idle or is_slow:
+                self._dismiss(say.IDLE_TOO_LONG)
+
+    def drain(self) -> None:
+        """Say 421 at the next command; a message that has begun to come is finished first."""
+        if self._is_handshaking:
+            self.abort()  # there is nothing to lose yet, and nobody to say it to
+        self._dismiss(say.SHUTTING_DOWN)
+
+    def _dismiss(self, farewell: Reply) -> None:
+        self._farewell = farewell
+        self._wake()
+
+    # Lines and replies.
+
+    def _line_limit(self) -> int:
+        """How long the line that stands at the front may be."""
+        return self._limits.max_command_octets
+
+    def _next_line(self) -> bytes | None:
+        """The next command line with its line end, or None while it is not complete."""
+        end = self._input.find(b"\n")
+        limit = self._line_limit()
+        if end < 0:
+            if len(self._input) > limit:
+                self._is_discarding = True
+                self._input.clear()
+            if not self._input or self._line_since < self._heard_at - self._limits.idle_seconds:
+                self._line_since = self._heard_at
+            return None
+        line = bytes(self._input[: min(end + 1, limit + 1)])
+        del self._input[: end + 1]
+        self._line_since = self._heard_at
+        if self._is_discarding:
+            self._is_discarding = False
+            return b""
+        return line
+
+    async def _obey(self, line: bytes) -> None:
+        """Do one command; whatever goes wrong, the client gets a reply and a clean session."""
+        try:
+            verb = await self._verb(line)
+            if verb is not None:
+                if verb != b"RCPT":  # replies come in the order of commands (RFC 2920 §3.2)
+                    await self._settle()
+                await self._do(verb, line[len(verb) : -2].strip(b" "))
+        except Rejection as exc:
+            self._say(exc.reply)
+        except ConnectionError:
+            raise
+        except Exception as exc:  # 451, never exception text on the wire
+            self._emit(Noted("internal.failed", "error", (("exception", exc),)))
+            await self._end_transaction("an internal error")
+            self._say(say.INTERNAL_ERROR)
+
+    async def _verb(self, line: bytes) -> bytes | None:
+        """The verb of a command in upper case; None when the line is no command."""
+        if not line or len(line) > self._line_limit_of(line):
+            await self._complain(say.LINE_TOO_LONG)
+            return None
+        verb = line[:-2].partition(b" ")[0].upper()
+        if verb in _NOT_SMTP:
+            await self._settle()
+            self._say(say.NOT_SMTP)
+            self._is_over = True
+            return None
+        if not line.endswith(b"\r\n") or b"\r" in line[:-2] or b"\0" in line:
+            await self._complain(say.BARE_NEWLINE)
+            return None
+        return verb
+
+    def _line_limit_of(self, line: bytes) -> int:
+        return self._limits.max_command_octets
+
+    def _say(self, reply: Reply) -> None:
+        self._output.append(reply.wire())
+
+    async def _complain(self, reply: Reply) -> None:
+        """Say that a command makes no sense; too many of them end the session."""
+        await self._settle()
+        self._say(reply)
+        self._bad_commands += 1
+        if self._bad_commands >= self._limits.max_bad_commands:
+            self._say(say.TOO_MANY_BAD_COMMANDS)
+            self._is_over = True
+
+    async def _settle(self) -> None:
+        """Wait for the replies that are on their way, so that the next one is in its place."""
+        while self._pending:
+            try:
+                self._say(await self._pending.pop(0))
+            except Exception as exc:  # each command gets a reply, and the session goes on
+                self._emit(Noted("internal.failed", "error", (("exception", exc),)))
+                unanswered = 1 + len(self._pending)
+                await self._end_transaction("an internal error")
+                self._output += [say.INTERNAL_ERROR.wire()] * unanswered
+
+    async def _flush(self) -> None:
+        """Send everything said, when no more of a pipelined group is there."""
+        await self._settle()
+        if self._output:
+            self._writing_since = self.loop.time()
+            try:
+                await self._write_out()
+            finally:
+                self._writing_since = 0.0
+                self._heard_at = self.loop.time()  # from now on it is the client's turn

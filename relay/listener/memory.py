@@ -1,0 +1,50 @@
+"""How many octets of messages may be in memory at a time, for all sessions together. No IO.
+
+When there are too many, reading is held back where octets come in; whoever waits longest goes on
+first. A session that waited too long gives its message up (452 4.3.1), which makes room, so no
+two can wait for each other for ever.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+Resume = Callable[[], None]
+
+
+class Memory:
+    """The budget and who holds what of it."""
+
+    def __init__(self, max_octets: int) -> None:
+        """Set the budget."""
+        self._max = max_octets
+        self._held: dict[object, int] = {}
+        self._waiting: OrderedDict[object, Resume] = OrderedDict()
+        self.octets = 0
+
+    def take(self, owner: object, octets: int, resume: Resume) -> bool:
+        """Account for octets that came in.
+
+        Args:
+            owner: the session.
+            octets: how many more it holds now.
+            resume: called when reading may go on, if it may not now.
+
+        Returns:
+            Whether reading may go on.
+        """
+        self._held[owner] = self._held.get(owner, 0) + octets
+        self.octets += octets
+        if self.octets <= self._max:
+            return True
+        self._waiting.setdefault(owner, resume)
+        return False
+
+    def free(self, owner: object) -> None:
+        """A session's message is gone; let those that wait go on while there is room."""
+        self.octets -= self._held.pop(owner, 0)
+        self._waiting.pop(owner, None)
+        while self._waiting and self.octets <= self._max:
+            _, resume = self._waiting.popitem(last=False)
+            resume()
