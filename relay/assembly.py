@@ -98,6 +98,7 @@ def make_read_limits(config: Config) -> ReadLimits:
         max_message_octets=config.limits.max_message_bytes,
         max_header_octets=config.limits.max_header_bytes,
         max_header_fields=config.limits.max_header_fields,
+        max_field_octets=config.limits.max_header_field_bytes,
         normalize_newlines=config.signing.bare_newlines == "normalize",
     )
 

@@ -20,8 +20,8 @@ from relay.core.capabilities import Capabilities
 from relay.core.complete import Trace, complete
 from relay.core.dkim.algorithm import Algorithm, SigningKey
 from relay.core.dkim.canonical import hash_body
-from relay.core.dkim.sign import draft, fields_to_sign
-from relay.core.errors import KeyFault, key_unavailable
+from relay.core.dkim.sign import MAX_NAMES_OCTETS, draft, fields_to_sign
+from relay.core.errors import KeyFault, key_unavailable, unfit
 from relay.core.message import Field, Message
 from relay.core.policy import Admission, ClientRule, SigningDomains, admit
 from relay.core.profile import GENERIC, Profile
@@ -143,6 +143,8 @@ async def sign(
     if not signers:
         raise key_unavailable(accepted.admission.signing_domain, "no key was given")
     names = fields_to_sign(message.fields, never=terms.profile.rewrites)
+    if sum(map(len, names)) + len(names) > MAX_NAMES_OCTETS:
+        raise unfit("5.6.0", "Too many header fields to sign")
     # The hash that was fed while DATA arrived holds as long as nothing touched the body.
     is_same_body = message.body is accepted.message.body
     body_hash = accepted.body_hash if is_same_body else hash_body(message.body)

@@ -265,6 +265,7 @@ class Limits(Section):
     max_message_bytes: PositiveInt = Field(default=50 * MIB, description="A message (SIZE).")
     max_header_bytes: PositiveInt = Field(default=256 * 1024, description="A header section.")
     max_header_fields: PositiveInt = Field(default=2000, description="Fields in it.")
+    max_header_field_bytes: PositiveInt = Field(default=100_000, description="One field.")
     max_recipients: PositiveInt = Field(
         default=1000, description="Recipients of one message; 452 beyond."
     )

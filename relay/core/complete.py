@@ -6,14 +6,26 @@ Whole fields are added in front or left out; no octet of any other field is touc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import IPv6Address, ip_address
 
-from relay.core.address import is_domain
+from relay.core.address import MAX_NAME_OCTETS, is_domain
+from relay.core.dkim.record import record_name
+from relay.core.dkim.signature import FIELD_KEY, parse_signature
+from relay.core.dkim.tags import TagFault, parse_tags
+from relay.core.errors import unfit
 from relay.core.message import Field, Message, new_field
 
 # Blind recipients must not travel; Return-Path is the last hop's to add (RFC 5321 §4.4).
+# Fields that may stand once (RFC 5322 §3.6, RFC 2045 §3); From is policy's to check.
+SINGLE = frozenset(
+    {
+        *(b"date", b"sender", b"reply-to", b"to", b"cc", b"subject"),
+        *(b"message-id", b"in-reply-to", b"references"),
+        *(b"mime-version", b"content-type", b"content-transfer-encoding"),
+    }
+)
 REMOVED = frozenset({b"bcc", b"resent-bcc", b"return-path"})
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = (
@@ -52,8 +64,14 @@ def complete(
         now: seconds since 1970.
         unique: the left side of a Message-ID of ours; unique for ever.
         trace: for the Received field; None leaves it out.
+
+    Raises:
+        Rejection: a field stands twice that may stand once.
     """
+    _check_single(message)
     kept = message.without(REMOVED)
+    if kept.has(FIELD_KEY):
+        kept = replace(kept, fields=tuple(f for f in kept.fields if not _is_unreadable(f)))
     added: list[Field] = []
     if trace is not None:
         added.append(received_field(trace, now))
@@ -62,6 +80,33 @@ def complete(
     if not kept.has(b"date"):
         added.append(new_field("Date", format_date(now)))
     return kept.prepend(*added) if added else kept
+
+
+def _check_single(message: Message) -> None:
+    """RFC 5322 §3.6: which of two counts is anybody's guess, and some verify neither."""
+    seen: set[bytes] = set()
+    for field in message.fields:
+        if field.key in SINGLE:
+            if field.key in seen:
+                name = field.key.decode("ascii").title()
+                raise unfit("5.6.0", f"The {name} header field stands more than once")
+            seen.add(field.key)
+
+
+def _is_unreadable(field: Field) -> bool:
+    """A signature of somebody else that nobody can read, and for which some verify none at all.
+
+    RFC 6376 §6.1.1: it is ignored by everybody else, so it is worth nothing.
+    """
+    if field.key != FIELD_KEY:
+        return False
+    try:
+        signature, tags = parse_signature(field), parse_tags(field.value)
+    except TagFault:
+        return True
+    name = record_name(signature.selector, signature.domain)
+    has_blank = any(len(tags[tag].value.split()) > 1 for tag in ("d", "s"))
+    return has_blank or not field.octets.isascii() or len(name) > MAX_NAME_OCTETS
 
 
 def format_date(now: float) -> str:

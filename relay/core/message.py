@@ -160,12 +160,14 @@ class ReadLimits:
         max_message_octets: the whole message; 0 for no limit.
         max_header_octets: the header section.
         max_header_fields: fields in it.
+        max_field_octets: one field; Postfix cuts what is over 102,400.
         normalize_newlines: turn a bare CR or LF into CRLF instead of refusing it.
     """
 
     max_message_octets: int = 0
     max_header_octets: int = 256 * 1024
     max_header_fields: int = 2000
+    max_field_octets: int = 100_000
     normalize_newlines: bool = False
 
 
@@ -272,6 +274,9 @@ class MessageReader:
             self._fields = parse_header(section, max_fields=self._limits.max_header_fields)
         except SyntaxFault as exc:
             self.refuse("5.6.0", str(exc))
+            return
+        if any(len(f.octets) > self._limits.max_field_octets for f in self._fields):
+            self.refuse("5.6.0", "A header field is over the size limit")
             return
         self._header = bytearray()
         if body:

@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 import aiosmtplib
@@ -142,55 +142,59 @@ def theirs(smtp: aiosmtplib.SMTP, recipients: Sequence[str], body: bytes) -> Sen
     return send
 
 
-async def cpu_us(send: Send, messages: int) -> float:
-    """CPU of this process per message, in microseconds."""
+async def cpu_us(sends: Sequence[Send], messages: int) -> float:
+    """CPU of this process per message, in microseconds; all `sends` are busy at once."""
+    each = max(1, messages // len(sends))
+
+    async def work(send: Send) -> None:
+        for _ in range(each):
+            await send()
+
     started = time.process_time()
-    for _ in range(messages):
-        await send()
-    return (time.process_time() - started) / messages * 1e6
+    await asyncio.gather(*map(work, sends))
+    return (time.process_time() - started) / (each * len(sends)) * 1e6
 
 
 async def compare(plain: int, chunking: int, messages: int) -> None:
     """All workloads, contenders taking turns."""
-    for title, size_octets, recipient_count, share in (
-        ("2 KB, 1 recipient", 2_000, 1, 1.0),
-        ("2 KB, 10 recipients", 2_000, 10, 0.5),
-        ("100 KB, 1 recipient", 100_000, 1, 0.2),
-        ("5 MB, 1 recipient", 5_000_000, 1, 0.01),
+    for title, size_octets, recipient_count, sessions, share in (
+        ("2 KB, 1 recipient", 2_000, 1, 1, 1.0),
+        ("2 KB, 1 recipient, 20 at once", 2_000, 1, 20, 1.0),
+        ("2 KB, 10 recipients", 2_000, 10, 1, 0.5),
+        ("100 KB, 1 recipient", 100_000, 1, 1, 0.2),
+        ("5 MB, 1 recipient", 5_000_000, 1, 1, 0.01),
     ):
         body = LINE * (size_octets // len(LINE))
         recipients = [f"u{i}@sink.test" for i in range(recipient_count)]
         async with AsyncExitStack() as stack:
-            contenders = {
-                "aiosmtplib": theirs(
-                    await stack.enter_async_context(
-                        aiosmtplib.SMTP(
-                            hostname="127.0.0.1", port=plain, local_hostname="b", start_tls=False
-                        )
-                    ),
-                    recipients,
-                    body,
+            clients = [
+                await stack.enter_async_context(
+                    aiosmtplib.SMTP(
+                        hostname="127.0.0.1", port=plain, local_hostname="b", start_tls=False
+                    )
                 )
-            }
+                for _ in range(sessions)
+            ]
+            contenders = {"aiosmtplib": [theirs(smtp, recipients, body) for smtp in clients]}
             for name, port in (("ours, DATA", plain), ("ours, BDAT", chunking)):
                 settings = UpstreamSettings(name="b", host="127.0.0.1", port=port, tls=Tls.NONE)
                 pool = Pool(settings, emit=lambda event: None)
                 stack.push_async_callback(pool.close)
-                contenders[name] = ours(pool, recipients, body)
+                contenders[name] = [ours(pool, recipients, body)] * sessions
             figures = await in_turns(contenders, int(messages * share))
         base = figures["aiosmtplib"]
         for name, us in figures.items():
-            print(f"{title:22} {name:12} {us:10.0f} us/message {us / base:6.2f} x aiosmtplib")
+            print(f"{title:30} {name:12} {us:8.0f} us/message {us / base:6.2f} x aiosmtplib")
 
 
-async def in_turns(contenders: dict[str, Send], messages: int) -> dict[str, float]:
+async def in_turns(contenders: Mapping[str, Sequence[Send]], messages: int) -> dict[str, float]:
     """The median of all rounds for each."""
     rounds: dict[str, list[float]] = {name: [] for name in contenders}
-    for send in contenders.values():
-        await cpu_us(send, max(1, messages // 10))
+    for sends in contenders.values():
+        await cpu_us(sends, messages // 10)
     for _ in range(ROUNDS):
-        for name, send in contenders.items():
-            rounds[name].append(await cpu_us(send, max(1, messages // ROUNDS)))
+        for name, sends in contenders.items():
+            rounds[name].append(await cpu_us(sends, messages // ROUNDS))
     return {name: statistics.median(values) for name, values in rounds.items()}
 
 

@@ -6,7 +6,15 @@ Sender have a file of their own.
 
 from __future__ import annotations
 
-from tests.fakes.corpus_case import TEXT, Case, compose, whole, with_header, with_values
+from tests.fakes.corpus_case import (
+    ILL_FORMED,
+    TEXT,
+    Case,
+    compose,
+    whole,
+    with_header,
+    with_values,
+)
 
 RECEIVED = (
     b"Received: from host%d.example.net (host%d.example.net [192.0.2.%d])\r\n"
@@ -71,10 +79,22 @@ REPETITION: tuple[Case, ...] = (
     with_header("repeated-fields", b"X-Tag: one\r\nX-Tag: two\r\nX-Tag: one\r\nKeywords: a\r\n"),
     with_header("repeated-comments", b"Comments: first\r\nComments: second\r\nComments: first\r\n"),
     # RFC 5322 §3.6 permits one of each; no verifier minds these.
-    with_header("second-date", b"Date: Fri, 20 Nov 2026 11:00:00 +0000\r\n"),
-    with_header("second-reply-to", b"Reply-To: a@example.net\r\nReply-To: b@example.net\r\n"),
-    with_header("second-references", b"References: <1@x>\r\nReferences: <1@x> <2@x>\r\n"),
-    with_header("second-content-type", b"Content-Type: text/plain\r\nContent-Type: text/html\r\n"),
+    with_header("second-date", b"Date: Fri, 20 Nov 2026 11:00:00 +0000\r\n", expected=ILL_FORMED),
+    with_header(
+        "second-reply-to",
+        b"Reply-To: a@example.net\r\nReply-To: b@example.net\r\n",
+        expected=ILL_FORMED,
+    ),
+    with_header(
+        "second-references",
+        b"References: <1@x>\r\nReferences: <1@x> <2@x>\r\n",
+        expected=ILL_FORMED,
+    ),
+    with_header(
+        "second-content-type",
+        b"Content-Type: text/plain\r\nContent-Type: text/html\r\n",
+        expected=ILL_FORMED,
+    ),
     with_header("repeated-list-fields", b"List-Post: NO\r\nList-Post: <mailto:a@b.c>\r\n"),
     whole("many-received", FORTY_HOPS + compose()),
     whole(

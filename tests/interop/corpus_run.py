@@ -57,6 +57,16 @@ class Way:
         """The cases that must arrive."""
         return [name for name in self.names if not isinstance(self.expected(name), Refused)]
 
+    def judged_names(self) -> list[str]:
+        """The cases that verifiers look at: at the bare hop those that are adapted to it.
+
+        Of the others it shows that the octets stored are those on the wire, which is enough.
+        """
+        names = self.relayed_names()
+        if self.listener == "bare":
+            return [name for name in names if CASES[name].at_bare_hop is not None]
+        return names
+
 
 # Of every kind one or two: what a client does is transparency, blanks and sizes.
 SWAKS_NAMES = (
@@ -111,9 +121,10 @@ class Run:
     contents: int
 
     def verdicts(self, verify_many: BatchVerifier, records: Records) -> Mapping[str, Verdicts]:
-        """What a verifier says to what was stored, for each case that arrived."""
-        stored = [arrival.stored[0].message for arrival in self.arrivals.values()]
-        return dict(zip(self.arrivals, verify_many(stored, records), strict=True))
+        """What a verifier says to what was stored, for each case to be judged that arrived."""
+        names = [name for name in self.way.judged_names() if name in self.arrivals]
+        stored = [self.arrivals[name].stored[0].message for name in names]
+        return dict(zip(names, verify_many(stored, records), strict=True))
 
 
 def once(ask: Callable[[Key], Answer]) -> Callable[[Key], Answer]:

@@ -257,7 +257,9 @@ async def test_upstream_that_takes_one_signature_gets_one() -> None:
 
 async def test_signature_of_another_is_left_alone() -> None:
     """Below ours, octet for octet; unless existing = "strip"."""
-    foreign = b"DKIM-Signature: v=1; d=old.example;\r\n\tb=AAAA\r\n"
+    foreign = (
+        b"DKIM-Signature: v=1; a=rsa-sha256; d=old.example; s=x;\r\n\th=from; bh=AAAA; b=AAAA\r\n"
+    )
     hop = FakeHop()
     await relayed(hop, ed25519_key(), octets=foreign + OCTETS)
     assert foreign in hop.octets
@@ -267,6 +269,31 @@ async def test_signature_of_another_is_left_alone() -> None:
     await relayed(hop, ed25519_key(), octets=foreign + OCTETS, terms=stripped)
     assert foreign not in hop.octets
     assert results(hop.octets, ed25519_key()) == [Result.PASS]
+
+
+async def test_an_unreadable_signature_of_another_is_taken_out() -> None:
+    """Some verifiers look at no signature of a message that has one."""
+    hop = FakeHop()
+    await relayed(hop, ed25519_key(), octets=b"DKIM-Signature: none\r\n" + OCTETS)
+    assert b"DKIM-Signature: none" not in hop.octets
+    assert results(hop.octets, ed25519_key()) == [Result.PASS]
+
+
+async def test_too_many_names_for_h() -> None:
+    """Verifiers have room for about 4,096 octets of names; more is refused, nothing is sent."""
+    hop = FakeHop()
+    with pytest.raises(Rejection, match="Too many header fields to sign"):
+        await relayed(hop, ed25519_key(), octets=b"List-Post: NO\r\n" * 500 + OCTETS)
+    assert not hop.sent
+
+
+@pytest.mark.parametrize("name", [b"To", b"CC", b"subject", b"Date", b"Message-ID", b"References"])
+async def test_a_field_that_stands_twice(name: bytes) -> None:
+    """RFC 5322 §3.6: refused, for receivers take either of them, or none."""
+    hop = FakeHop()
+    with pytest.raises(Rejection, match="stands more than once"):
+        await relayed(hop, ed25519_key(), octets=(name + b": <1@x>\r\n") * 2 + OCTETS)
+    assert not hop.sent
 
 
 # Never unsigned ---------------------------------------------------------------------------------

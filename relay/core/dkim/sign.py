@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,9 @@ OVERSIGNED_WHEN_PRESENT = (
     b"list-unsubscribe-post",
 )
 SIGNED_WHEN_PRESENT = frozenset({b"sender", b"content-id", b"content-description"})
+# RFC 5322 permits ";" in a name, which would end h=; quotes and brackets confuse verifiers.
+_PLAIN_NAME = re.compile(rb"[a-z0-9\-]+")
+MAX_NAMES_OCTETS = 4000  # of h=; some verifiers have room for 4,096
 _CACHED_FIELDS = 64
 _TIME, _HASH = b"\0" * 10, b"\1" * 44
 _SIGNED_PREFIXES = (b"list-", b"resent-")
@@ -86,7 +90,8 @@ def _names(keys: tuple[bytes, ...], never: frozenset[bytes]) -> tuple[bytes, ...
             names += [name] * (counts[name] + 1)
     oversigned = set(names)
     for name, count in counts.items():
-        signed = name in SIGNED_WHEN_PRESENT or name.startswith(_SIGNED_PREFIXES)
+        is_of_kind = name.startswith(_SIGNED_PREFIXES) and _PLAIN_NAME.fullmatch(name)
+        signed = name in SIGNED_WHEN_PRESENT or is_of_kind
         if signed and name not in oversigned | NEVER_SIGNED | never:
             names += [name] * count
     return tuple(names)

@@ -363,7 +363,8 @@ def test_keys_dir_without_keys(run: Run, tmp_path: Path) -> None:
 
 def test_existing_signature(run: Run, zone: Path) -> None:
     """A signature that is there already is left out of ours, and stays."""
-    message = MESSAGE.replace(b"Subject: x", b"DKIM-Signature: v=1; a=x\r\nSubject: x")
+    theirs = b"DKIM-Signature: v=1; a=rsa-sha256; d=x.example; s=x; h=from; bh=AAAA; b=AAAA\r\n"
+    message = MESSAGE.replace(b"Subject: x", theirs + b"Subject: x")
     fields = {
         f["name"]: f for f in told(run("--json", "--dns-file", zone, stdin=message))["fields"]
     }

@@ -118,8 +118,8 @@ def test_faults_are_what_they_say() -> None:
         ]
         host.on("connect", Fault.RESET)
         with (
+            pytest.raises(ConnectionResetError),  # of connect too, when the reset is quick
             socket.create_connection(("127.0.0.1", host.port), 10) as connection,
-            pytest.raises(ConnectionResetError),
         ):
             connection.recv(1)
 
