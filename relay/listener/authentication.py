@@ -27,7 +27,8 @@ from relay.listener.endpoint import Endpoint
 from relay.listener.logins import Logins
 
 _MAX_FAILURES: Final = 3  # in one session
-_LINE_OCTETS: Final = MAX_INITIAL_OCTETS + len(b"AUTH PLAIN \r\n")
+_COMMAND_OCTETS: Final = MAX_INITIAL_OCTETS + len(b"AUTH PLAIN \r\n")
+_RESPONSE_OCTETS: Final = MAX_INITIAL_OCTETS + len(b"\r\n")
 
 
 class _NoResponse(Exception):
@@ -65,13 +66,10 @@ class Authentication(Conversation):
         is_safe = self._is_secured or self.endpoint.may_auth_in_clear
         return self._logins is not None and is_safe and not self._login
 
-    def _line_limit(self) -> int:
-        is_auth = self._is_asking or self._input[:5].upper() == b"AUTH "
-        return _LINE_OCTETS if is_auth else super()._line_limit()
-
-    def _line_limit_of(self, line: bytes) -> int:
-        is_auth = self._is_asking or line[:5].upper() == b"AUTH "
-        return _LINE_OCTETS if is_auth else super()._line_limit_of(line)
+    def _line_limit(self, octets: bytes | bytearray) -> int:
+        if self._is_asking:
+            return _RESPONSE_OCTETS
+        return _COMMAND_OCTETS if octets[:5].upper() == b"AUTH " else super()._line_limit(octets)
 
     async def _auth_command(self, argument: bytes) -> None:
         refusal = self._auth_refusal(argument)
@@ -80,7 +78,8 @@ class Authentication(Conversation):
             return
         if self._logins is None:
             return
-        if self._logins.is_refused(self.address):
+        who = self.address or f"uid {self.uid}"  # of a UNIX socket
+        if self._logins.is_refused(who):
             self._farewell = say.AUTH_REFUSED
             return
         try:
@@ -90,7 +89,7 @@ class Authentication(Conversation):
         except SyntaxFault:
             await self._complain(say.AUTH_NOT_BASE64)
             return
-        is_right = await self._logins.check(credentials, self.address)
+        is_right = await self._logins.check(credentials, who)
         self._input.clear()
         name = credentials.login.decode("utf-8", "backslashreplace")
         if is_right:
@@ -102,7 +101,7 @@ class Authentication(Conversation):
         self._emit(Noted("client.login_failed", "warning", fields))
         self._say(say.AUTH_FAILED)
         self._login_failures += 1
-        if self._login_failures >= _MAX_FAILURES:
+        if self._login_failures >= _MAX_FAILURES or self._logins.is_refused(who):
             self._farewell = say.AUTH_REFUSED
 
     def _auth_refusal(self, argument: bytes) -> Reply | None:
@@ -141,7 +140,7 @@ class Authentication(Conversation):
                     raise _NoResponse
                 await self._hear()
                 line = self._next_line()
-            if not line or len(line) > _LINE_OCTETS:
+            if len(line) > _RESPONSE_OCTETS:
                 await self._complain(say.AUTH_TOO_LONG)
                 raise _NoResponse
         finally:

@@ -31,7 +31,7 @@ class Binding:
 
 
 def bind(binding: Binding) -> socket.socket:
-    """A bound socket, not listening yet.
+    """A bound socket; one of ours is not listening yet.
 
     Raises:
         OSError: the system does not give it.
@@ -42,9 +42,20 @@ def bind(binding: Binding) -> socket.socket:
     if kind == "unix":
         return _bind_unix(Path(rest), binding.mode, binding.owner)
     if kind == "fd":
-        return socket.socket(fileno=int(rest))
+        return _take(int(rest))
     host, _, port = binding.address.rpartition(":")
     return _bind_tcp(host.strip("[]"), int(port))
+
+
+def _take(fd: int) -> socket.socket:
+    """A socket of a supervisor, which may listen already."""
+    taken = socket.socket(fileno=fd)
+    try:
+        taken.listen()  # says at once what is nothing to listen on; uvloop would not
+    except OSError:
+        taken.close()
+        raise
+    return taken
 
 
 def _bind_tcp(host: str, port: int) -> socket.socket:
@@ -69,14 +80,19 @@ def _bind_unix(path: Path, mode: int, owner: str) -> socket.socket:
     mask = os.umask(0o777)
     try:
         bound.bind(str(path))
+    except OSError:
+        bound.close()
+        raise
+    finally:
+        os.umask(mask)
+    try:
         if owner:
             _give_to(path, owner)
         path.chmod(mode)
     except (OSError, LookupError):
         bound.close()
+        path.unlink()
         raise
-    finally:
-        os.umask(mask)
     return bound
 
 
@@ -88,8 +104,11 @@ def _remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # a queue that is full would keep it waiting
         try:
             probe.connect(str(path))
+        except BlockingIOError:
+            pass
         except ConnectionRefusedError:
             path.unlink()
             return

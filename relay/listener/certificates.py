@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from relay.core.errors import ConfigError, Fault
 
@@ -29,6 +29,16 @@ class CertificateFiles:
     certificate: Path
     key: Path | None = None
     client_ca: Path | None = None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Those there are."""
+        named = (self.certificate, self.key, self.client_ca)
+        return tuple(path for path in named if path is not None)
+
+
+# Without one, OpenSSL asks for the password of an encrypted key on the terminal, and waits.
+_NO_PASSWORD: Final = b""
 
 
 class Certificates:
@@ -62,8 +72,7 @@ class Certificates:
             told(None)
 
     def _stamp(self) -> tuple[object, ...]:
-        files = (self._files.certificate, self._files.key, self._files.client_ca)
-        return tuple(_stamp(path) for path in files if path is not None)
+        return tuple(map(_stamp, self._files.paths))
 
 
 def _stamp(path: Path) -> object:
@@ -81,16 +90,35 @@ def _load(files: CertificateFiles) -> ssl.SSLContext:
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     # Forward secrecy and authenticated encryption only; TLS 1.3 has nothing else anyway.
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
+    where = files.certificate
     try:
-        context.load_cert_chain(files.certificate, files.key)
+        for where in files.paths:
+            _check(where.read_bytes(), is_key=where == (files.key or files.certificate))
+        where = files.certificate
+        context.load_cert_chain(files.certificate, files.key, _NO_PASSWORD)
         if files.client_ca is not None:
+            where = files.client_ca
             context.load_verify_locations(files.client_ca)
             context.verify_mode = ssl.CERT_OPTIONAL
-    except (OSError, ssl.SSLError) as exc:
-        what = f"TLS files cannot be loaded: {getattr(exc, 'reason', None) or exc}"
+    except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError
+        what = getattr(exc, "reason", None) or getattr(exc, "strerror", None) or exc
         fix = "PEM files of one certificate and its key, readable by this user"
-        raise ConfigError((Fault(str(files.certificate), what, fix),)) from exc
+        raise ConfigError((Fault(str(where), f"cannot be used for TLS: {what}", fix),)) from exc
     return context
+
+
+def _check(octets: bytes, *, is_key: bool) -> None:
+    """Say in words what OpenSSL calls "PEM lib".
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    if is_key and b"PRIVATE KEY-----" not in octets:
+        raise ValueError("there is no private key in it")
+    if is_key and b"ENCRYPTED" in octets:
+        raise ValueError("the private key has a password")
+    if not is_key and b"CERTIFICATE-----" not in octets:
+        raise ValueError("there is no certificate in it")
 
 
 def certificate_names(transport_info: Callable[[str], Any]) -> frozenset[str]:

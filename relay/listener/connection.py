@@ -11,14 +11,13 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Final, Protocol, cast
 
 from aiosmtpd.smtp import SMTP
 
 from relay.core.errors import SyntaxFault
 from relay.listener.certificates import Certificates
-from relay.listener.endpoint import Endpoint
+from relay.listener.endpoint import Endpoint, plain_address
 from relay.listener.proxy import read_proxy_header
 
 _HIGH_WATER_OCTETS: Final = 64 * 1024  # of commands read ahead; then reading pauses
@@ -86,10 +85,12 @@ class Connection(SMTP):
         self._heard_at = self.loop.time()
         if self._decoder is not None:
             rest = self._decoder.feed(data)
-            self._message_came(len(data))
+            if rest is not None:
+                self._decoder = None
+            self._message_came(len(data) - len(rest or b""))
             if rest is None:
                 return
-            self._decoder, data = None, rest
+            data = rest
         self._input += data
         if len(self._input) > _HIGH_WATER_OCTETS:
             self._pause()
@@ -176,7 +177,7 @@ class Connection(SMTP):
         Octets that were read ahead are the beginning of the handshake: behind STARTTLS there
         must be none left, because what came in clear may be an attacker's (RFC 3207 §4.2).
         """
-        if self._is_lost:
+        if self._is_eof or self._is_lost:
             return False
         self._pause()
         self._is_handshaking = True
@@ -219,12 +220,6 @@ class Connection(SMTP):
             room[:count] = octets[:count]
             tls.buffer_updated(count)
             octets = octets[count:]
-
-
-def plain_address(text: str) -> str:
-    """An address without its zone, and IPv4 as such: a client has one name for all counters."""
-    address = ip_address(text.partition("%")[0])
-    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def _peer_uid(sock: socket.socket | None) -> int | None:

@@ -68,8 +68,9 @@ class Conversation(Connection):
         self._limits = limits
         self._emit = emit
         self._pending: list[Coroutine[Any, Any, Reply]] = []  # replies on their way, in order
-        self._is_discarding = self._is_over = self._has_talked = False
-        self._line_since = 0.0  # when the first octet of an unfinished line came
+        self._is_over = self._has_talked = False
+        self._line_since = 0.0  # when the first octet of an unfinished line came; 0: there is none
+        self._overlong = b""  # the beginning of a line whose end is awaited and thrown away
         self._writing_since = 0.0
         self._farewell: Reply | None = None
         self._bad_commands = 0
@@ -101,6 +102,8 @@ class Conversation(Connection):
         finally:
             try:
                 await self._end_transaction("the client left")
+            except Exception as exc:  # nobody awaits this task
+                self._tell_fault(exc)
             finally:
                 self._has_talked = True
                 self._writer.close()
@@ -109,8 +112,9 @@ class Conversation(Connection):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The client is gone."""
+        is_news = not self._is_lost
         super().connection_lost(error)
-        if self._has_talked:
+        if self._has_talked and is_news:
             self._ended()
 
     async def _converse(self) -> None:
@@ -145,7 +149,7 @@ class Conversation(Connection):
                 self.abort()  # it does not read what it is told
         elif self._waiter is not None and self._decoder is None:
             is_idle = now - self._heard_at > limits.idle_seconds
-            is_slow = bool(self._input) and now - self._line_since > limits.command_seconds
+            is_slow = self._line_since and now - self._line_since > limits.command_seconds
             if is_idle or is_slow:
                 self._dismiss(say.IDLE_TOO_LONG)
 
@@ -161,27 +165,27 @@ class Conversation(Connection):
 
     # Lines and replies.
 
-    def _line_limit(self) -> int:
-        """How long the line that stands at the front may be."""
+    def _line_limit(self, octets: bytes | bytearray) -> int:
+        """How long the line that begins with these octets may be, its end included."""
         return self._limits.max_command_octets
 
     def _next_line(self) -> bytes | None:
-        """The next command line with its line end, or None while it is not complete."""
+        """The next command line with its line end, or None while it is not complete.
+
+        Of one that is too long, the beginning: one octet more than it may have.
+        """
         end = self._input.find(b"\n")
-        limit = self._line_limit()
+        limit = self._line_limit(self._input)
         if end < 0:
             if len(self._input) > limit:
-                self._is_discarding = True
+                self._overlong = self._overlong or bytes(self._input[: limit + 1])
                 self._input.clear()
-            if not self._input or self._line_since < self._heard_at - self._limits.idle_seconds:
-                self._line_since = self._heard_at
+            is_begun = bool(self._input or self._overlong)
+            self._line_since = (self._line_since or self._heard_at) if is_begun else 0.0
             return None
-        line = bytes(self._input[: min(end + 1, limit + 1)])
+        line = self._overlong or bytes(self._input[: min(end + 1, limit + 1)])
         del self._input[: end + 1]
-        self._line_since = self._heard_at
-        if self._is_discarding:
-            self._is_discarding = False
-            return b""
+        self._line_since, self._overlong = 0.0, b""
         return line
 
     async def _obey(self, line: bytes) -> None:
@@ -197,28 +201,31 @@ class Conversation(Connection):
         except ConnectionError:
             raise
         except Exception as exc:  # 451, never exception text on the wire
-            self._emit(Noted("internal.failed", "error", (("exception", exc),)))
+            self._tell_fault(exc)
             await self._end_transaction("an internal error")
             self._say(say.INTERNAL_ERROR)
 
     async def _verb(self, line: bytes) -> bytes | None:
         """The verb of a command in upper case; None when the line is no command."""
-        if not line or len(line) > self._line_limit_of(line):
-            await self._complain(say.LINE_TOO_LONG)
-            return None
         verb = line[:-2].partition(b" ")[0].upper()
         if verb in _NOT_SMTP:
             await self._settle()
             self._say(say.NOT_SMTP)
             self._is_over = True
             return None
-        if not line.endswith(b"\r\n") or b"\r" in line[:-2] or b"\0" in line:
-            await self._complain(say.BARE_NEWLINE)
-            return None
-        return verb
+        if len(line) > self._line_limit(line):
+            fault = say.AUTH_TOO_LONG if verb == b"AUTH" else say.LINE_TOO_LONG
+        elif not line.endswith(b"\r\n") or b"\r" in line[:-2] or b"\0" in line:
+            fault = say.BARE_NEWLINE
+        else:
+            return verb
+        await self._complain(fault)
+        if verb == b"BDAT":
+            self._is_over = True  # its chunk is no command, and where it ends is not known
+        return None
 
-    def _line_limit_of(self, line: bytes) -> int:
-        return self._limits.max_command_octets
+    def _tell_fault(self, fault: Exception) -> None:
+        self._emit(Noted("internal.failed", "error", (("exception", fault),)))
 
     def _say(self, reply: Reply) -> None:
         self._output.append(reply.wire())
@@ -238,7 +245,7 @@ class Conversation(Connection):
             try:
                 self._say(await self._pending.pop(0))
             except Exception as exc:  # each command gets a reply, and the session goes on
-                self._emit(Noted("internal.failed", "error", (("exception", exc),)))
+                self._tell_fault(exc)
                 unanswered = 1 + len(self._pending)
                 await self._end_transaction("an internal error")
                 self._output += [say.INTERNAL_ERROR.wire()] * unanswered

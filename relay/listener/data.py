@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from relay.core.message import MessageReader
+
 _END = b"\r\n.\r\n"
 _STUFFED = b"\r\n."
 
@@ -57,6 +59,21 @@ class DataDecoder:
             self._is_start = False
         if block:
             self._sink(block)
+
+
+class Incoming(MessageReader):
+    """A message that comes in, and knows when nothing of it is kept any more.
+
+    Attributes:
+        is_refused: it is only read to its end.
+    """
+
+    is_refused = False
+
+    def refuse(self, enhanced: str, text: str) -> None:
+        """Give the message up."""
+        super().refuse(enhanced, text)
+        self.is_refused = True
 
 
 class ChunkDecoder:

@@ -42,8 +42,17 @@ class Endpoint:
         if not self.proxies or not address:
             return False
         peer = ip_address(address)
-        peer = getattr(peer, "ipv4_mapped", None) or peer
         return any(peer in network for network in self.proxies)
+
+
+def plain_address(text: str) -> str:
+    """An address without its zone, and IPv4 as such: one name for rules, counters and logs.
+
+    Raises:
+        ValueError: it is none.
+    """
+    address = ip_address(text.partition("%")[0])
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 PLAIN = Endpoint()

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from relay.core import reply as say
 from relay.core.errors import Reason
 from relay.core.events import Event
-from relay.core.message import MessageReader
 from relay.core.reply import Reply
 from relay.listener.connection import Decoder
 from relay.listener.conversation import Conversation, SessionLimits
+from relay.listener.data import Incoming
 from relay.listener.endpoint import Endpoint
 from relay.listener.memory import Memory
 from relay.listener.transit import Transit
@@ -37,7 +37,7 @@ class Intake(Conversation):
         """See `Session`."""
         super().__init__(hostname, endpoint, limits, emit=emit, loop=loop)
         self._transit: Transit | None = None
-        self._message: MessageReader | None = None
+        self._message: Incoming | None = None
         self._memory = Memory(0)
         self._max_message_octets = 0
         self._data_since = self._held_since = 0.0
@@ -65,11 +65,23 @@ class Intake(Conversation):
     def _account(self, octets: int) -> None:
         """Octets of a message came in: are there too many of it, or of all messages together?"""
         limit, message = self._max_message_octets, self._message
+        if message is None or message.is_refused:
+            self._release()  # nothing of it is kept
+        else:
+            self._memory.take(self, octets)
+        if not self._is_reading():
+            return  # it has come to its end, and is answered there
         if message is not None and message.size_octets > 2 * limit > 0:
             self._give_up(say.MESSAGE_TOO_BIG, Reason.MESSAGE_SIZE)
-        elif not self._memory.take(self, octets, self._go_on):
+        elif not (self._memory.has_room or (message and message.is_refused)):
             self._held_since = self.loop.time()
             self._pause()
+            self._memory.wait(self, self._go_on)
+
+    def _release(self) -> None:
+        """Nothing of a message is held any more."""
+        self._held_since = 0.0
+        self._memory.free(self)
 
     def _go_on(self) -> None:
         self._held_since = 0.0
@@ -95,7 +107,7 @@ class Intake(Conversation):
         if self._held_since:
             if now - self._held_since > limits.memory_seconds:
                 message.refuse("4.3.1", "No memory for the message")
-                self._memory.free(self)
+                self._release()
                 self._go_on()
         elif now - self._heard_at > limits.idle_seconds:
             self._give_up(say.IDLE_TOO_LONG, Reason.CLIENT_TOO_SLOW)

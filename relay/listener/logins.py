@@ -86,13 +86,15 @@ class Logins:
 
         Args:
             credentials: what the client said.
-            address: of the client; its failures are counted.
+            address: of the client, or what else tells it from others; its failures are counted.
         """
         mark = self._mark(credentials)
         if self._right.get(mark, 0.0) > self._monotonic():
             return True
         stored = self._hashes.get(credentials.login)
         async with self._slots:
+            if self.is_refused(address):  # many sessions may have asked at once
+                return False
             matches = await asyncio.to_thread(
                 self._verify, stored or self._decoy, credentials.password
             )

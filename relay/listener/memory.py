@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 
-Resume = Callable[[], None]
-
 
 class Memory:
     """The budget and who holds what of it."""
@@ -20,31 +18,27 @@ class Memory:
         """Set the budget."""
         self._max = max_octets
         self._held: dict[object, int] = {}
-        self._waiting: OrderedDict[object, Resume] = OrderedDict()
+        self._waiting: OrderedDict[object, Callable[[], None]] = OrderedDict()
         self.octets = 0
 
-    def take(self, owner: object, octets: int, resume: Resume) -> bool:
-        """Account for octets that came in.
+    @property
+    def has_room(self) -> bool:
+        """Whether reading may go on."""
+        return self.octets <= self._max
 
-        Args:
-            owner: the session.
-            octets: how many more it holds now.
-            resume: called when reading may go on, if it may not now.
-
-        Returns:
-            Whether reading may go on.
-        """
+    def take(self, owner: object, octets: int) -> None:
+        """Account for octets that came in: the session holds so many more now."""
         self._held[owner] = self._held.get(owner, 0) + octets
         self.octets += octets
-        if self.octets <= self._max:
-            return True
+
+    def wait(self, owner: object, resume: Callable[[], None]) -> None:
+        """Call back when there is room; not any more once the owner has freed what it holds."""
         self._waiting.setdefault(owner, resume)
-        return False
 
     def free(self, owner: object) -> None:
         """A session's message is gone; let those that wait go on while there is room."""
         self.octets -= self._held.pop(owner, 0)
         self._waiting.pop(owner, None)
-        while self._waiting and self.octets <= self._max:
+        while self._waiting and self.has_room:
             _, resume = self._waiting.popitem(last=False)
             resume()

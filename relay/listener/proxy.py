@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from relay.core.errors import SyntaxFault
+from relay.listener.endpoint import plain_address
 
 SIGNATURE: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 _V1_MAX_OCTETS: Final = 107  # §2.1
@@ -83,11 +84,11 @@ def _version_2(octets: bytes) -> ProxyHeader | None:
         return ProxyHeader("", length)
     if len(addresses) < 2 * width + 4:
         raise SyntaxFault("a PROXY header without its addresses")
-    return ProxyHeader(str(ip_address(addresses[:width])), length)
+    return ProxyHeader(_address(str(ip_address(addresses[:width]))), length)
 
 
 def _address(text: str) -> str:
     try:
-        return str(ip_address(text))
+        return plain_address(text)
     except ValueError as exc:
         raise SyntaxFault("a PROXY header with a bad address") from exc

@@ -19,13 +19,12 @@ from relay.core import reply as say
 from relay.core.envelope import MailCommand, ParameterFault, ValueFault, parse_mail, parse_rcpt
 from relay.core.errors import Reason, SyntaxFault
 from relay.core.events import Noted
-from relay.core.message import MessageReader
 from relay.core.policy import ClientRule, Identity, find_rule, login_would_help
 from relay.core.reply import Reply
 from relay.listener.authentication import Authentication
 from relay.listener.certificates import certificate_names
 from relay.listener.conversation import SessionLimits
-from relay.listener.data import ChunkDecoder, DataDecoder
+from relay.listener.data import ChunkDecoder, DataDecoder, Incoming
 from relay.listener.endpoint import PLAIN, Endpoint, ListenerTls
 from relay.listener.intake import Intake
 from relay.listener.logins import Logins
@@ -35,7 +34,10 @@ from relay.listener.transit import Peer, Station, Transit
 __all__ = ["Session", "SessionLimits"]
 
 _CHUNK: Final = re.compile(rb"([0-9]{1,20})(?: +(?i:(LAST)))?")  # RFC 3030 §2
-_IN_CLEAR: Final = frozenset({b"EHLO", b"HELO", b"NOOP", b"RSET", b"STARTTLS", b"QUIT", b"HELP"})
+# BDAT is refused too where TLS is needed, but behind its chunk.
+_IN_CLEAR: Final = frozenset(
+    {b"EHLO", b"HELO", b"NOOP", b"RSET", b"STARTTLS", b"QUIT", b"HELP", b"BDAT"}
+)
 
 
 class Session(Authentication, Intake):
@@ -109,9 +111,8 @@ class Session(Authentication, Intake):
 
     def _identify(self) -> None:
         """Find out again who the client is: it connected, secured the connection, logged in."""
-        address = ip_address(self.address) if self.address else None
         identity = Identity(
-            address=getattr(address, "ipv4_mapped", None) or address,
+            address=ip_address(self.address) if self.address else None,
             listener=self.endpoint.address,
             login=self._login,
             certificate=certificate_names(self._wire.get_extra_info)
@@ -126,12 +127,12 @@ class Session(Authentication, Intake):
         return self._transit is not None
 
     def _ended(self) -> None:
-        self._memory.free(self)
+        self._release()
         self._told_closed(self)
 
     async def _end_transaction(self, why: str) -> None:
         transit, self._transit, self._message = self._transit, None, None
-        self._memory.free(self)
+        self._release()
         for reply in self._pending:
             reply.close()
         self._pending.clear()
@@ -142,10 +143,13 @@ class Session(Authentication, Intake):
         command = self._COMMANDS.get(verb)
         if command is None:
             await self._complain(say.NOT_UNDERSTOOD)
-        elif self.endpoint.requires_tls and not self._is_secured and verb not in _IN_CLEAR:
+        elif self._needs_tls() and verb not in _IN_CLEAR:
             self._say(say.TLS_NEEDED)  # RFC 3207 §4
         else:
             await command(self, argument)
+
+    def _needs_tls(self) -> bool:
+        return self.endpoint.requires_tls and not self._is_secured
 
     # HELO, EHLO, and what needs no transaction.
 
@@ -250,7 +254,7 @@ class Session(Authentication, Intake):
             return
         rule = self._rule
         if rule is None:
-            self._refuse_client()
+            await self._refuse_client()
             return
         mail = await self._parse_mail(argument)
         if mail is None:
@@ -308,12 +312,13 @@ class Session(Authentication, Intake):
         secured, known = "S" if self._is_secured else "", "A" if self._login else ""
         return ("UTF8SMTP" if mail.smtputf8 else "ESMTP") + secured + known
 
-    def _refuse_client(self) -> None:
+    async def _refuse_client(self) -> None:
         detail = f"{self.address or 'a local user'} matches no [[clients]]"
         fields = (("client", self.address), ("session_id", self.session_id), ("detail", detail))
         self._station.emit(Noted("client.refused", "warning", fields))
         may_log_in = self._login_would_help and self._logins is not None
-        self._say(say.AUTH_NEEDED if may_log_in else say.NOT_PERMITTED)
+        # One that goes on asking must not fill the log.
+        await self._complain(say.AUTH_NEEDED if may_log_in else say.NOT_PERMITTED)
 
     async def _rcpt_command(self, argument: bytes) -> None:
         transit = self._transit
@@ -360,13 +365,7 @@ class Session(Authentication, Intake):
             return
         size, is_last, transit = int(found[1]), found[2] is not None, self._transit
         if transit is None or not transit.accepted:
-            reply = say.NO_RECIPIENTS if transit and transit.was_tried else say.BAD_SEQUENCE
-            forgotten = self._message = MessageReader(self._station.read_limits, body_sink=_forget)
-            forgotten.refuse("5.5.1", "No transaction")
-            is_read = await self._read(ChunkDecoder(size, forgotten.feed))
-            self._message = None
-            if is_read:
-                await self._complain(reply)
+            await self._refuse_chunk(size)
             return
         self._message = self._message or transit.reader()
         if not await self._read(ChunkDecoder(size, self._message.feed)):
@@ -376,13 +375,28 @@ class Session(Authentication, Intake):
         else:
             self._say(Reply(250, (b"2.0.0 %d octets received" % size,)))
 
+    async def _refuse_chunk(self, size: int) -> None:
+        """Read a chunk that belongs to no message, then say so."""
+        self._message = Incoming(self._station.read_limits, body_sink=_forget)
+        self._message.refuse("5.5.1", "No transaction")
+        is_read = await self._read(ChunkDecoder(size, self._message.feed))
+        self._message = None
+        if not is_read:
+            return
+        if self._needs_tls():
+            self._say(say.TLS_NEEDED)
+        elif self._transit is not None and self._transit.was_tried:
+            self._say(say.NO_RECIPIENTS)
+        else:
+            await self._complain(say.BAD_SEQUENCE)
+
     async def _finish(self, transit: Transit) -> None:
         self._transit = None
         try:
             self._say(await transit.finish())
         finally:
             self._message = None
-            self._memory.free(self)
+            self._release()
 
     _COMMANDS: ClassVar[dict[bytes, Callable[[Session, bytes], Awaitable[None]]]] = {
         b"HELO": _helo_command,

@@ -11,7 +11,7 @@ import contextlib
 import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -41,8 +41,7 @@ class _Gateway:
 
     address: str = ""
     sessions: int = 0
-    is_told: bool = False
-    others: bool = field(default=False)
+    is_settled: bool = False
 
 
 class Listeners:
@@ -110,23 +109,35 @@ class Listeners:
         Raises:
             ConfigError: an address cannot be bound, with the reason; then none is.
         """
-        loop = asyncio.get_running_loop()
         for binding in bindings:
             try:
-                bound = bind(binding)
-                if binding.address.startswith("unix:"):
-                    self._paths.append(Path(binding.address.removeprefix("unix:")))
+                await self._open(binding)
             except (OSError, LookupError, ValueError) as exc:
-                for server in self._servers:
-                    server.close()
+                self._close_sockets()
                 fix = "stop what listens there, or choose another address"
                 what = f"cannot listen: {getattr(exc, 'strerror', None) or exc}"
                 raise ConfigError((Fault(f"listener {binding.address}", what, fix),)) from exc
-            make = self._session_factory(binding.endpoint, loop)
-            self._endpoints.append(binding.endpoint)
-            is_unix = bound.family == socket.AF_UNIX
-            create = loop.create_unix_server if is_unix else loop.create_server
+
+    async def _open(self, binding: Binding) -> None:
+        loop = asyncio.get_running_loop()
+        bound = bind(binding)
+        if binding.address.startswith("unix:"):
+            self._paths.append(Path(binding.address.removeprefix("unix:")))
+        make = self._session_factory(binding.endpoint, loop)
+        self._endpoints.append(binding.endpoint)
+        create = loop.create_unix_server if bound.family == socket.AF_UNIX else loop.create_server
+        try:
             self._servers.append(await create(make, sock=bound, backlog=_BACKLOG))
+        except (OSError, ValueError):  # passed in, and nothing to listen on
+            bound.close()
+            raise
+
+    def _close_sockets(self) -> None:
+        for server in self._servers:
+            server.close()  # not wait_closed(): from 3.12 on it waits for every client
+        for path in self._paths:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
     def _session_factory(
         self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop
@@ -179,19 +190,18 @@ class Listeners:
     def _watch_for_gateway(self, address: str) -> None:
         """Warn once when many clients have one private address that is not this machine's."""
         seen = self._gateway
-        if seen.is_told or seen.others or not address:
+        if seen.is_settled or not address or ip_address(address).is_loopback:
             return
-        if address != seen.address:
-            seen.others = bool(seen.address)
-            seen.address = address
+        seen.address = seen.address or address
         seen.sessions += 1
-        ip = ip_address(address)
-        if seen.sessions >= _GATEWAY_SESSIONS and ip.is_private and not ip.is_loopback:
-            seen.is_told = True
+        if address != seen.address or not ip_address(address).is_private:
+            seen.is_settled = True
+        elif seen.sessions >= _GATEWAY_SESSIONS:
+            seen.is_settled = True
             detail = (
-                f"all {seen.sessions} sessions so far came from {address}: behind a container "
-                "network's gateway every client looks alike, and networks of [[clients]] "
-                "cannot tell them apart; use a login, or the host's network"
+                f"all {seen.sessions} sessions from elsewhere came from {address}: behind the "
+                "gateway of a container network every client looks alike, and networks of "
+                "[[clients]] cannot tell them apart; use a login, or the host's network"
             )
             self._station.emit(Noted("clients.alike", "warning", (("detail", detail),)))
 
@@ -224,11 +234,7 @@ class Listeners:
         self._is_closing = True
         for _ in range(_ACCEPT_TURNS):  # asyncio forgets a client whose accepting is under way
             await asyncio.sleep(0)
-        for server in self._servers:
-            server.close()  # not wait_closed(): from 3.12 on it waits for every client
-        for path in self._paths:
-            with contextlib.suppress(OSError):
-                path.unlink()
+        self._close_sockets()
         for session in tuple(self._sessions):
             session.drain()
         try:

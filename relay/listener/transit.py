@@ -16,10 +16,11 @@ from relay.core.dkim.canonical import BodyHash
 from relay.core.envelope import MailCommand, RcptCommand
 from relay.core.errors import Reason, Rejection
 from relay.core.events import Event, Noted, Outcome, TransactionEnded
-from relay.core.message import Message, MessageFault, MessageReader, ReadLimits
+from relay.core.message import Message, MessageFault, ReadLimits
 from relay.core.policy import ClientRule
 from relay.core.reply import INTERNAL_ERROR, OUT_OF_ORDER, Reply
 from relay.flow import Accepted, Hop, Keys, Signed, Submission, Terms, accept, forward
+from relay.listener.data import Incoming
 
 
 class Transaction(Hop, Protocol):
@@ -110,7 +111,7 @@ class Transit:
         self._unavailable: Rejection | None = None
         self._last_refusal: tuple[Reply, Reason, str] | None = None
         self._hash = BodyHash()
-        self._reader: MessageReader | None = None
+        self._reader: Incoming | None = None
         self._accepted: Accepted | None = None
         self._signed: Signed | None = None
         self._upstream_seconds = 0.0
@@ -165,9 +166,9 @@ class Transit:
             self._last_refusal = (answer, Reason.UPSTREAM_REFUSED, "recipient refused")
         return answer
 
-    def reader(self) -> MessageReader:
+    def reader(self) -> Incoming:
         """What reads the message; the body hash is fed while it does."""
-        self._reader = MessageReader(self._station.read_limits, body_sink=self._hash.feed)
+        self._reader = Incoming(self._station.read_limits, body_sink=self._hash.feed)
         return self._reader
 
     async def finish(self) -> Reply:

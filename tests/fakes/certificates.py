@@ -9,6 +9,8 @@ from pathlib import Path
 
 import trustme
 
+from relay.listener import certificates as listener
+
 
 @dataclass(frozen=True)
 class ClientCertificate:
@@ -49,6 +51,15 @@ class Certificates:
         certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
         key.write_bytes(issued.private_key_pem.bytes())
         return certificate, key
+
+    def listener(
+        self, *names: str, stem: str = "listener", asks_clients: bool = False
+    ) -> listener.Certificates:
+        """What a listener presents; with `asks_clients` it believes the clients of this CA."""
+        certificate, key = self.files(*names, stem=stem)
+        client_ca = Path(self.ca_file) if asks_clients else None
+        files = listener.CertificateFiles(certificate=certificate, key=key, client_ca=client_ca)
+        return listener.Certificates(files)
 
     def trusting(self) -> ssl.SSLContext:
         """A client that shows no certificate."""

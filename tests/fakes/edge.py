@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
@@ -18,6 +19,7 @@ from relay.core.message import ReadLimits
 from relay.core.policy import ClientRule, SigningDomains
 from relay.core.reply import TOO_MANY_CONNECTIONS
 from relay.flow import Terms
+from relay.listener.bind import Binding
 from relay.listener.endpoint import PLAIN, Endpoint
 from relay.listener.logins import LoginLimits, Logins
 from relay.listener.memory import Memory
@@ -151,6 +153,7 @@ class Edge:
         self.sessions: set[Session] = set()
         self._has_room = has_room
         self._over = asyncio.Event()
+        self._event = asyncio.Event()
         numbers = itertools.count(1)
         seconds = itertools.count(100)
         self.station = Station(
@@ -208,6 +211,31 @@ class Edge:
             memory=self.memory,
         )
 
+    @asynccontextmanager
+    async def listening(
+        self,
+        *addresses: str,
+        max_connections: int = 100,
+        max_connections_per_address: int = 0,
+    ) -> AsyncIterator[Listeners]:
+        """Real sockets, closed at the end; a free port of 127.0.0.1 without any address."""
+        listeners = self.listeners(
+            max_connections=max_connections,
+            max_connections_per_address=max_connections_per_address,
+        )
+        await listeners.open(
+            [
+                Binding(address=address, endpoint=self.endpoint)
+                for address in addresses or ("127.0.0.1:0",)
+            ]
+        )
+        try:
+            yield listeners
+        finally:
+            self.upstream.final_gate.set()
+            self.upstream.release()
+            await listeners.close(5.0)
+
     @property
     def endings(self) -> list[TransactionEnded]:
         """How the transactions ended."""
@@ -223,6 +251,11 @@ class Edge:
     def faults(self) -> list[Noted]:
         """What was noted as an error."""
         return [e for e in self.events if isinstance(e, Noted) and e.level == "error"]
+
+    async def emitted(self) -> None:
+        """Wait until something is emitted."""
+        self._event.clear()
+        await self._event.wait()
 
     async def until_over(self) -> None:
         """Wait until every session has ended."""
@@ -241,5 +274,15 @@ class Edge:
 
     def _emit(self, event: Event) -> None:
         self.events.append(event)
+        self._event.set()
         if self.emit_fault is not None:
             raise self.emit_fault
+
+
+async def until_connections(listeners: Listeners, count: int) -> None:
+    """Wait until so many sessions are open."""
+    async with asyncio.timeout(5):
+        for _ in itertools.count():
+            if listeners.connections == count:
+                return
+            await asyncio.sleep(0)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from relay.listener.endpoint import ListenerTls
 from tests.fakes.tls_engine import TlsEngine
 from tests.fakes.wire import Wire
 
@@ -149,6 +150,7 @@ class SocketClient:
     """A client of a listening socket; use with `async with`.
 
     Attributes:
+        address: where it connects.
         tls: its TLS, once `secure` was called.
     """
 
@@ -159,18 +161,26 @@ class SocketClient:
             host: an address, or the path of a UNIX socket when there is no port.
             port: of TCP.
         """
-        self._address = (host, port)
+        self.address = (host, port)
+        self._connected: socket.socket | None = None
         self._heard = bytearray()
         self.tls: TlsEngine | None = None
 
     async def __aenter__(self) -> Self:
-        host, port = self._address
-        self._reader, self._writer = (
-            await asyncio.open_connection(host, port)
-            if port
-            else await asyncio.open_unix_connection(host)
-        )
+        host, port = self.address
+        if self._connected is not None:
+            connecting = asyncio.open_connection(sock=self._connected)
+        elif port:
+            connecting = asyncio.open_connection(host, port)
+        else:
+            connecting = asyncio.open_unix_connection(host)
+        self._reader, self._writer = await connecting
         return self
+
+    def be_early(self, octets: bytes) -> None:
+        """Connect and send before anybody can accept: the event loop stands still meanwhile."""
+        self._connected = socket.create_connection(self.address)
+        self._connected.sendall(octets)
 
     async def __aexit__(
         self,
@@ -205,6 +215,15 @@ class SocketClient:
                 self._heard += plain
                 self._writer.write(answer)
         self.tls = tls
+
+    async def begin(self, context: ssl.SSLContext, tls: ListenerTls) -> None:
+        """Get past the greeting and TLS, in the order of the listener."""
+        if tls is ListenerTls.IMPLICIT:
+            await self.secure(context)
+        assert (await self.reply()).startswith(b"220 ")
+        if tls is ListenerTls.STARTTLS:
+            assert await self.say(b"STARTTLS") == [b"220 2.0.0 Ready to start TLS\r\n"]
+            await self.secure(context)
 
     async def send(self, octets: bytes) -> None:
         """Some octets, in as many segments as the kernel makes of them."""
@@ -268,7 +287,7 @@ class SocketClient:
         plain, answer = self.tls.take(octets) if octets else (b"", b"")
         self._heard += plain
         self._writer.write(answer)
-        return bool(octets) and not self.tls.is_ended
+        return bool(plain) or (bool(octets) and not self.tls.is_ended)
 
 
 def _is_whole(octets: bytes) -> bool:

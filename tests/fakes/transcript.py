@@ -26,11 +26,16 @@ class Segments(Enum):
 
 
 class Conversation:
-    """Holds transcripts with sessions of an edge."""
+    """Holds transcripts with sessions of an edge.
+
+    Attributes:
+        edge: whose sessions.
+        segments: how octets arrive there.
+    """
 
     def __init__(self, edge: Edge, segments: Segments) -> None:
         self.edge = edge
-        self._segments = segments
+        self.segments = segments
 
     async def __call__(self, transcript: str, *, client: MemoryClient | None = None) -> None:
         """Hold one, from the greeting until the server has closed.
@@ -41,7 +46,7 @@ class Conversation:
         client = client or self.edge.client()
         turns = list(_turns(transcript))
         expected = b"".join(octets for who, octets in turns if who == "S")
-        match self._segments:
+        match self.segments:
             case Segments.WHOLE:
                 client.send(b"".join(octets for who, octets in turns if who == "C"))
             case Segments.LINES:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tests.fakes.certificates import Certificates
 from tests.fakes.edge import Edge
 from tests.fakes.transcript import Conversation, Segments
 
@@ -18,3 +21,9 @@ async def edge() -> Edge:
 async def converse(edge: Edge, request: pytest.FixtureRequest) -> Conversation:
     """Hold a transcript; the test that takes this runs once for each way octets can arrive."""
     return Conversation(edge, request.param)
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    """A CA of the test's own."""
+    return Certificates(tmp_path)

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import gc
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
+
+from relay.listener.endpoint import Endpoint, ListenerTls
+from tests.fakes.certificates import Certificates
+from tests.fakes.edge import Edge
 
 
 def pytest_asyncio_loop_factories(
@@ -14,3 +22,46 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Their transports, their order of callbacks and their resets differ."""
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    """A CA of the test's own."""
+    return Certificates(tmp_path)
+
+
+@pytest.fixture
+def trusting(certificates: Certificates) -> ssl.SSLContext:
+    """A client that knows the CA."""
+    return certificates.trusting()
+
+
+@pytest.fixture
+def make(certificates: Certificates) -> Callable[..., Edge]:
+    """Makes edges whose listener has a certificate; see `Edge` and `Endpoint`."""
+
+    def make_edge(
+        tls: ListenerTls = ListenerTls.STARTTLS, *, requires_tls: bool = False, **changes: Any
+    ) -> Edge:
+        endpoint = Endpoint(
+            tls=tls, certificates=certificates.listener(), requires_tls=requires_tls
+        )
+        return Edge(endpoint=endpoint, **changes)
+
+    return make_edge
+
+
+@pytest.fixture
+async def quiet() -> AsyncIterator[None]:
+    """After the test the loop has complained of nothing, and every task has ended."""
+    loop = asyncio.get_running_loop()
+    before = asyncio.all_tasks()
+    complaints: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    yield
+    async with asyncio.timeout(5):
+        while left := asyncio.all_tasks() - before - {asyncio.current_task()}:
+            await asyncio.wait(left)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert not complaints
