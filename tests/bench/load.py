@@ -1,8 +1,8 @@
 """A crowd at the door: what it costs, and what it leaves to the others.
 
-`python -m tests.bench.load`. 2,000 idle connections, half of them over TLS, and 200 clients that send
-a few octets a second within DATA, beside normal traffic of 20 sessions: smtp-source → relay →
-smtp-sink, all on loopback, about half a minute for each event loop. Latency is what one more
+`python -m tests.bench.load`: 2,000 idle connections, half of them over TLS, and 200 clients that
+send a few octets a second within DATA, beside normal traffic of 20 sessions, all on loopback:
+smtp-source → relay → smtp-sink. About half a minute for each event loop. Latency is what one more
 client sees, which sends a message now and then in lock-step. At the end everybody has to be
 answered and every message to be at the sink, or the exit status is 1.
 
@@ -12,17 +12,16 @@ Memory is what is resident, without the kernel's socket buffers.
 from __future__ import annotations
 
 import argparse
-import os
+import json
 import resource
 import smtplib
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,15 +29,23 @@ from tests.bench.__main__ import FROM, TO, Bench
 from tests.bench.crowd import CrowdProcess
 from tests.bench.workload import Workload, message
 from tests.fakes.certificates import Certificates
-from tests.fakes.processes import LOOPBACK, Program, free_port, port_accepts, smtp_greets, wait_until
+from tests.fakes.processes import (
+    LOOPBACK,
+    Program,
+    free_port,
+    port_accepts,
+    smtp_greets,
+    wait_until,
+)
 
 IDLE_PLAIN, IDLE_TLS, SLOW = 1_000, 1_000, 200
-NORMAL_SESSIONS = 20
-NEEDED_FILES = 6_000  # of this process, and so of those that it starts
+SESSIONS = 20
+NEEDED_FILES = 6_000
 PROBE_PAUSE_SECONDS = 0.02
-MAX_RESIDENT_MIB = {"uvloop": 256, "asyncio": 512}  # with the whole crowd, during normal traffic
+# With the whole crowd there, after the normal traffic.
+MAX_RESIDENT_MIB = {"uvloop": 256.0, "asyncio": 512.0}
+KIB_PER_MIB = 1024
 
-WITHOUT_UVLOOP = "import sys; sys.modules['uvloop'] = None; from relay.cli import main; main()"
 SETTINGS = """
 [[listeners]]
 address = "{host}:{port}"
@@ -47,12 +54,22 @@ address = "{host}:{tls_port}"
 tls = "implicit"
 certificate_file = "{certificate}"
 key_file = "{key}"
+[[upstreams]]
+url = "smtp://{host}:{sink_port}"
+tls = "none"
+max_connections = 300  # each of the slow ones has one
 [limits]
 max_connections = 3000
 max_connections_per_address = 3000
-min_data_bytes_per_second = 0  # the slow ones would be sent away after half a minute
-[upstreams.0]
+min_data_bytes_per_second = 0  # else the slow ones are sent away after half a minute
 """
+SERVE = {
+    "uvloop": ("-m", "relay"),
+    "asyncio": (
+        "-c",
+        "import sys; sys.modules['uvloop'] = None; from relay.cli import main; main()",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -61,18 +78,20 @@ class Traffic:
 
     Attributes:
         per_second: messages of all sessions together.
-        median_ms, p99_ms: how long one more client waits for a message to be taken.
-        resident_mib: the relay's memory afterwards.
+        cpu_ms: what the relay used for each.
+        p50_ms, p99_ms: how long one more client waits until its message is taken.
+        probes: from how many messages of that client.
     """
 
     per_second: float
-    median_ms: float
+    cpu_ms: float
+    p50_ms: float
     p99_ms: float
-    resident_mib: float
+    probes: int
 
 
 class LoadBench(Bench):
-    """A relay with a second listener for TLS, and the load on it."""
+    """A relay with a second listener, for TLS, and what comes to it."""
 
     def __init__(self, folder: Path, loop: str) -> None:
         """Describe the programs.
@@ -82,7 +101,174 @@ class LoadBench(Bench):
             loop: "asyncio" or "uvloop".
         """
         super().__init__(folder)
-        self.tls_port = free_port()
+        certificates = Certificates(folder)
+        certificate, key = certificates.files()
+        tls_port = free_port()
+        settings = folder / "relay.toml"
+        settings.write_text(
+            SETTINGS.format(
+                host=LOOPBACK,
+                port=self.port,
+                tls_port=tls_port,
+                sink_port=self.sink_port,
+                certificate=certificate,
+                key=key,
+            )
+        )
+        kept = {
+            name: text
+            for name, text in self.relay.environment.items()
+            if not name.startswith(("DKIM_RELAY_LISTEN", "DKIM_RELAY_UPSTREAM"))
+        }
+        argv = [sys.executable, *SERVE[loop], "serve", "-c", str(settings)]
+        self.relay = Program(argv, folder=folder, name="relay", environment=kept)
+        self.crowd = CrowdProcess(
+            sender=FROM,
+            recipient=TO,
+            host=LOOPBACK,
+            port=self.port,
+            tls_port=tls_port,
+            ca=certificates.ca_file,
+        )
         self.sent = 0
-        self._as_module = ["-c", WITHOUT_UVLOOP] if loop == "asyncio" else ["-m", "relay"]
-        self.relay = self._relay()
+
+    def traffic(self, messages: int) -> Traffic:
+        """Let 20 sessions send that many messages, and measure."""
+        workload = Workload("normal", 2048, "plain", SESSIONS, messages)
+        with self._probing(message(workload, sender=FROM, recipient=TO)) as waits_ms:
+            figures = self.run(workload)
+        self.sent += messages + len(waits_ms)
+        cuts = statistics.quantiles(waits_ms, n=100)
+        return Traffic(figures.per_second, figures.cpu_ms, cuts[49], cuts[98], len(waits_ms))
+
+    @contextmanager
+    def _probing(self, text: str) -> Iterator[list[float]]:
+        """Send a message now and then; how long each took, in milliseconds, is added up."""
+        waits_ms: list[float] = []
+        octets = text.replace("\n", "\r\n").encode("ascii")
+        is_over = threading.Event()
+
+        def probe() -> None:
+            with smtplib.SMTP(LOOPBACK, self.port, timeout=60) as client:
+                client.ehlo()
+                while not is_over.wait(PROBE_PAUSE_SECONDS):
+                    began_at = time.perf_counter()
+                    client.sendmail(FROM, [TO], octets)
+                    waits_ms.append((time.perf_counter() - began_at) * 1000)
+
+        thread = threading.Thread(target=probe)
+        thread.start()
+        try:
+            yield waits_ms
+        finally:
+            is_over.set()
+            thread.join()
+
+    def resident_mib(self) -> float:
+        """What the relay has in memory now."""
+        status = Path(f"/proc/{self.relay.pid}/status").read_text("ascii")
+        return int(status.partition("VmRSS:")[2].split()[0]) / KIB_PER_MIB
+
+    def stored(self) -> int:
+        """How many messages the sink has."""
+        return self._count()
+
+    def complaints(self) -> list[str]:
+        """Lines of the relay's log that should not be there."""
+        lines = self.relay.stderr_path.read_text("utf-8").splitlines()
+        return [line for line in lines if json.loads(line)["level"] in ("warning", "error")]
+
+
+class Report:
+    """Prints, and remembers whether all was as it must be."""
+
+    def __init__(self) -> None:
+        self.is_good = True
+
+    def line(self, what: str, figure: str) -> None:
+        """One figure."""
+        print(f"  {what:<58} {figure}", flush=True)
+
+    def traffic(self, what: str, measured: Traffic) -> None:
+        """Normal traffic."""
+        rates = f"{measured.per_second:.0f} messages/s, CPU {measured.cpu_ms:.2f} ms each"
+        waits = f"p50 {measured.p50_ms:.1f} ms, p99 {measured.p99_ms:.1f} ms"
+        self.line(what, f"{rates}; {waits} ({measured.probes} probes)")
+
+    def must(self, is_so: bool, what: str) -> None:
+        """A condition of success."""
+        self.is_good = self.is_good and is_so
+        self.line(what, "yes" if is_so else "NO")
+
+
+def run(loop: str, messages: int, report: Report) -> None:
+    """All stages with one event loop."""
+    print(f"{loop}:")
+    with tempfile.TemporaryDirectory(prefix="dkim-relay-load-") as name:
+        bench = LoadBench(Path(name), loop)
+        bench.prove()
+        with bench.sink as sink, bench.relay as relay:
+            sink.wait_ready(lambda: port_accepts(bench.sink_port))
+            relay.wait_ready(lambda: smtp_greets(bench.port))
+            with bench.crowd as crowd:
+                measure(bench, crowd, loop, messages, report)
+            report.must(smtp_greets(bench.port), "the relay greets the next client")
+            report.must(relay.stop() == 0, "and ends with status 0 when it is told to")
+        report.must(bench.complaints() == [], "its log has no warning")
+
+
+def measure(
+    bench: LoadBench, crowd: CrowdProcess, loop: str, messages: int, report: Report
+) -> None:
+    """From a quiet relay to a full one, and back."""
+    bench.traffic(messages // 4)  # caches, pools and the allocator have what they want
+    report.line("memory at rest", f"{bench.resident_mib():.1f} MiB")
+    report.traffic("20 sessions alone", bench.traffic(messages))
+    heard = {}
+    for kind, count in (("plain", IDLE_PLAIN), ("tls", IDLE_TLS), ("slow", SLOW)):
+        before = bench.resident_mib()
+        heard[kind] = crowd.gather(kind, count)
+        each = (bench.resident_mib() - before) * KIB_PER_MIB / count
+        report.line(f"memory of {count} {kind} connections", f"{each:.1f} KiB each")
+    report.traffic("20 sessions with the crowd", bench.traffic(messages))
+    resident, limit = bench.resident_mib(), MAX_RESIDENT_MIB[loop]
+    report.line("memory with the crowd", f"{resident:.1f} MiB")
+    last = crowd.finish()
+    wait_until(lambda: bench.stored() >= bench.sent + SLOW, what="all is stored", wait_seconds=30)
+    report.line("memory when it has gone", f"{bench.resident_mib():.1f} MiB")
+    report.must(resident < limit, f"it stayed under {limit:.0f} MiB")
+    came = {"plain": "220 250", "tls": "220 250", "slow": "220 250 250 250 354"}
+    counts = {"plain": IDLE_PLAIN, "tls": IDLE_TLS, "slow": SLOW}
+    report.must(
+        heard == {kind: {came[kind]: count} for kind, count in counts.items()},
+        "each of the crowd was let in",
+    )
+    report.must(
+        last == {kind: {"250": count} for kind, count in counts.items()},
+        "each of the crowd was answered at the end",
+    )
+    report.must(bench.stored() == bench.sent + SLOW, "every message arrived, and arrived once")
+
+
+def raise_file_limit() -> None:
+    """As many open files as this and the programs that it starts need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < NEEDED_FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (NEEDED_FILES, max(hard, NEEDED_FILES)))
+
+
+def main() -> None:
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.load", description=__doc__)
+    parser.add_argument("--loop", choices=list(SERVE), help="only this one")
+    parser.add_argument("--messages", type=int, default=8000, help="in each measurement")
+    arguments = parser.parse_args()
+    raise_file_limit()
+    report = Report()
+    for loop in [arguments.loop] if arguments.loop else SERVE:
+        run(loop, arguments.messages, report)
+    sys.exit(0 if report.is_good else 1)
+
+
+if __name__ == "__main__":
+    main()

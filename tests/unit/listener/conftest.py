@@ -6,12 +6,12 @@ import asyncio
 import gc
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 
+from relay.listener.certificates import Certificates as ListenerCertificates
 from relay.listener.endpoint import Endpoint, ListenerTls
 from tests.fakes.certificates import Certificates
 from tests.fakes.edge import Edge
@@ -24,10 +24,16 @@ def pytest_asyncio_loop_factories(
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
-@pytest.fixture
-def certificates(tmp_path: Path) -> Certificates:
-    """A CA of the test's own."""
-    return Certificates(tmp_path)
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """A CA of the tests' own."""
+    return Certificates(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="module")
+def presented(certificates: Certificates) -> ListenerCertificates:
+    """What listeners show that nothing is done to."""
+    return certificates.listener()
 
 
 @pytest.fixture
@@ -37,15 +43,13 @@ def trusting(certificates: Certificates) -> ssl.SSLContext:
 
 
 @pytest.fixture
-def make(certificates: Certificates) -> Callable[..., Edge]:
+def make(presented: ListenerCertificates) -> Callable[..., Edge]:
     """Makes edges whose listener has a certificate; see `Edge` and `Endpoint`."""
 
     def make_edge(
         tls: ListenerTls = ListenerTls.STARTTLS, *, requires_tls: bool = False, **changes: Any
     ) -> Edge:
-        endpoint = Endpoint(
-            tls=tls, certificates=certificates.listener(), requires_tls=requires_tls
-        )
+        endpoint = Endpoint(tls=tls, certificates=presented, requires_tls=requires_tls)
         return Edge(endpoint=endpoint, **changes)
 
     return make_edge
@@ -56,6 +60,7 @@ async def quiet() -> AsyncIterator[None]:
     """After the test the loop has complained of nothing, and every task has ended."""
     loop = asyncio.get_running_loop()
     before = asyncio.all_tasks()
+    gc.freeze()  # what is there already need not be looked at afterwards
     complaints: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: complaints.append(context))
     yield
@@ -63,5 +68,6 @@ async def quiet() -> AsyncIterator[None]:
         while left := asyncio.all_tasks() - before - {asyncio.current_task()}:
             await asyncio.wait(left)
     gc.collect()
+    gc.unfreeze()
     await asyncio.sleep(0)
     assert not complaints

@@ -14,10 +14,10 @@ import pytest
 
 from relay.core.policy import ClientRule
 from relay.listener import connection
+from relay.listener.certificates import Certificates
 from relay.listener.endpoint import Endpoint, ListenerTls
 from relay.listener.logins import LoginLimits
 from relay.listener.proxy import SIGNATURE
-from tests.fakes.certificates import Certificates
 from tests.fakes.edge import MESSAGE, Edge, until_connections
 from tests.fakes.smtp_client import PATIENCE_SECONDS, SocketClient
 
@@ -41,7 +41,7 @@ Make = Callable[..., Edge]
 
 
 @pytest.fixture
-def make(certificates: Certificates) -> Make:
+def make(presented: Certificates) -> Make:
     """An edge that believes a proxy on this machine; the clients behind it may send."""
 
     def make_edge(
@@ -49,7 +49,7 @@ def make(certificates: Certificates) -> Make:
     ) -> Edge:
         endpoint = Endpoint(
             tls=tls,
-            certificates=certificates.listener() if tls is not ListenerTls.NONE else None,
+            certificates=presented if tls is not ListenerTls.NONE else None,
             proxies=(ip_network(proxies),),
             may_auth_in_clear=True,
         )

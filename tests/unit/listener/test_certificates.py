@@ -17,7 +17,7 @@ from relay.core.errors import ConfigError, Fault
 from relay.core.events import Noted
 from relay.listener.certificates import CertificateFiles
 from relay.listener.certificates import Certificates as ListenerCertificates
-from relay.listener.endpoint import ListenerTls
+from relay.listener.endpoint import Endpoint, ListenerTls
 from tests.fakes.certificates import Certificates
 from tests.fakes.edge import LIMITS, Edge
 from tests.fakes.smtp_client import SocketClient
@@ -25,6 +25,12 @@ from tests.fakes.smtp_client import SocketClient
 pytestmark = pytest.mark.usefixtures("quiet")
 
 IMPLICIT = ListenerTls.IMPLICIT
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    """A CA of each test's own: its files are harmed."""
+    return Certificates(tmp_path)
 
 
 # ---- files -------------------------------------------------------------------------------------
@@ -234,11 +240,10 @@ async def certificate_of(client: SocketClient, trusting: ssl.SSLContext) -> byte
         return new.tls.server_certificate
 
 
-async def test_new_connections_get_the_new_certificate(
-    make: Callable[..., Edge], certificates: Certificates, trusting: ssl.SSLContext
-) -> None:
+async def test_new_connections_get_the_new_certificate(certificates: Certificates) -> None:
     """Open ones go on; new ones see the new one; broken files change nothing and are told."""
-    edge = make(IMPLICIT)
+    trusting = certificates.trusting()
+    edge = Edge(endpoint=Endpoint(tls=IMPLICIT, certificates=certificates.listener()))
     async with swept(edge) as client, client:
         await client.begin(trusting, IMPLICIT)
         assert client.tls is not None
