@@ -14,7 +14,9 @@ from pathlib import Path
 from publicsuffixlist import PublicSuffixList
 
 from relay import clock
-from relay.config.settings import Config, Listener, Upstream
+from relay.config.inbound import Listener
+from relay.config.outbound import Upstream
+from relay.config.settings import Config
 from relay.core.address import is_domain
 from relay.core.errors import ConfigError, Fault
 from relay.core.events import Event

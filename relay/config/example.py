@@ -9,7 +9,9 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from relay.config.settings import Client, Config, Domain, Listener, Upstream
+from relay.config.inbound import Client, Listener
+from relay.config.outbound import Upstream
+from relay.config.settings import Config, Domain
 
 _ARRAYS: dict[str, type[BaseModel]] = {
     "listeners": Listener,

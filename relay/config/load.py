@@ -16,7 +16,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from relay.config.lines import Location, find_lines, nearest_line
-from relay.config.settings import Config, Upstream, cross_faults
+from relay.config.outbound import Upstream
+from relay.config.settings import Config, cross_faults
 from relay.core.errors import ConfigError, Fault
 
 PREFIX = "DKIM_RELAY_"

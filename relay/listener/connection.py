@@ -68,7 +68,7 @@ class Connection(SMTP):
     @property
     def is_gone(self) -> bool:
         """Whether the client will not hear a reply any more."""
-        return self._is_lost
+        return self._is_lost or (self._is_secured and self._is_eof)  # TLS cannot be half open
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there; aiosmtpd starts `_handle_client` as a task."""
@@ -100,7 +100,7 @@ class Connection(SMTP):
         """The client will send no more; what it has sent is still answered."""
         self._is_eof = True
         self._wake()
-        return not self._is_secured  # TLS cannot be half open
+        return not self.is_gone
 
     def connection_lost(self, error: Exception | None) -> None:
         """The client is gone. A transaction behind its final dot goes on regardless."""
@@ -149,8 +149,8 @@ class Connection(SMTP):
 
     async def _write_out(self) -> None:
         """Everything said so far, in one write; waits for a client that does not read."""
-        if self._output and not self._is_lost:
-            output, self._output = b"".join(self._output), []
+        output, self._output = b"".join(self._output), []
+        if output and not self.is_gone:
             self._writer.write(output)
             await self._writer.drain()
 

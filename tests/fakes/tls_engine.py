@@ -15,6 +15,7 @@ class TlsEngine:
 
     Attributes:
         is_secured: whether the handshake is complete on this side.
+        has_failed: whether one side has refused the handshake or a record.
         is_ended: whether the server said that nothing more will come (close_notify).
         is_polite: whether that is answered.
     """
@@ -24,6 +25,7 @@ class TlsEngine:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
         self.is_secured = False
+        self.has_failed = False
         self.is_ended = False
 
     @property
@@ -51,9 +53,14 @@ class TlsEngine:
             ssl.SSLError: the server refused, or is not to be trusted.
         """
         self._incoming.write(octets)
-        if not self.is_secured:
-            self._shake_hands()
-        return (self._read() if self.is_secured else b""), self._outgoing.read()
+        try:
+            if not self.is_secured:
+                self._shake_hands()
+            plain = self._read() if self.is_secured else b""
+        except ssl.SSLError:
+            self.has_failed = True
+            raise
+        return plain, self._outgoing.read()
 
     def seal(self, octets: bytes) -> bytes:
         """Plain text as records."""

@@ -13,7 +13,9 @@ from pydantic import BaseModel, SecretStr
 
 from relay.config import load
 from relay.config.example import example, table
-from relay.config.settings import Client, Config, Domain, Listener, Upstream
+from relay.config.inbound import Client, Listener
+from relay.config.outbound import Upstream
+from relay.config.settings import Config, Domain
 
 ROOT = Path(__file__).parents[3]
 SETTING = re.compile(r"^# ([a-z_]+) = (.+?)(?:  # .*)?$", re.MULTILINE)

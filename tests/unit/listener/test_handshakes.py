@@ -188,10 +188,14 @@ async def test_a_client_that_ends_tls_behind_its_message(
             await client.send(MESSAGE + b".\r\n")
             await edge.upstream.until_sent()
             await client.close()
+        # The relay must have noticed before the upstream answers; its next client tells.
+        async with SocketClient(*listeners.addresses[0]) as other:
+            await other.begin(trusting, ListenerTls.IMPLICIT)
         edge.upstream.final_gate.set()
         await until_connections(listeners, 0)
     assert not edge.upstream.transactions[0].is_abandoned
     assert len(edge.upstream.messages) == 1
+    assert edge.ending.client_left
 
 
 # ---- limits and the end ------------------------------------------------------------------------
