@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from io import IncrementalNewlineDecoder
 from itertools import pairwise
 
 from relay.core.errors import Reason, Rejection, SyntaxFault, unfit
@@ -144,6 +145,17 @@ def parse_header(section: bytes, *, max_fields: int) -> tuple[Field, ...]:
     return tuple(fields)
 
 
+def _has_bare_newline(block: bytes) -> bool:
+    """Whether a CR or an LF stands alone.
+
+    The standard library's newline decoder notes which kinds of line ends it meets, in a third
+    of the time that splitting or counting takes (tests/bench/signing.py).
+    """
+    decoder = IncrementalNewlineDecoder(None, translate=False)
+    decoder.decode(block.decode("latin-1"), final=True)
+    return decoder.newlines not in (None, "\r\n")
+
+
 def _without_mbox_line(section: bytes) -> bytes:
     """Leave out the "From " line that mailbox files have in front; it is no header field."""
     if not section.startswith((b"From ", b">From ")):
@@ -236,8 +248,7 @@ class MessageReader:
         return Message(self._fields, tuple(self._body), traits)
 
     def _take(self, block: bytes) -> None:
-        without_line_ends = b"".join(block.split(b"\r\n"))  # faster than counting three times
-        if b"\r" in without_line_ends or b"\n" in without_line_ends:
+        if _has_bare_newline(block):
             if not self._limits.normalize_newlines:
                 self.refuse("5.6.0", "Bare CR or LF in the message")
                 return
