@@ -105,9 +105,11 @@ def accept(submission: Submission, terms: Terms, now: float) -> Accepted:
     """Who, as whom, and complete."""
     # RFC 6409 §6, RFC 6376 §5.1-5.2: may this client use this From, and which domain signs it?
     admission = admit(submission.message, submission.client, terms.domains)
-    # RFC 6409 §8, RFC 5321 §4.4: Date, Message-ID, Received; Bcc and Return-Path out.
+    # RFC 6409 §4.2 and §8, RFC 5321 §4.4: whole addresses, Date, Message-ID, Received; Bcc and
+    # Return-Path out.
     message = complete(
         submission.message,
+        author_domain=admission.from_address.domain,
         signing_domain=admission.signing_domain,
         now=now,
         unique=submission.unique,

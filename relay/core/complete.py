@@ -1,7 +1,8 @@
 """What a submission must have before it is signed. Pure.
 
 RFC 6409 §8 (missing Date and Message-ID, fields that must not leave), RFC 5321 §4.4 (Received).
-Whole fields are added in front or left out; no octet of any other field is touched.
+Whole fields are added in front or left out; no octet of any other field is touched, but that
+an address without a domain gets one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from relay.core.dkim.signature import FIELD_KEY, parse_signature
 from relay.core.dkim.tags import TagFault, parse_tags
 from relay.core.errors import unfit
 from relay.core.message import Field, Message, new_field
+from relay.core.qualify import qualify
 
 # Blind recipients must not travel; Return-Path is the last hop's to add (RFC 5321 §4.4).
 # Fields that may stand once (RFC 5322 §3.6, RFC 2045 §3); From is policy's to check.
@@ -54,12 +56,19 @@ class Trace:
 
 
 def complete(
-    message: Message, *, signing_domain: str, now: float, unique: str, trace: Trace | None
+    message: Message,
+    *,
+    author_domain: str,
+    signing_domain: str,
+    now: float,
+    unique: str,
+    trace: Trace | None,
 ) -> Message:
     """The message with everything that it must have, and without what must not leave.
 
     Args:
         message: as submitted.
+        author_domain: for addresses without a domain; see `relay.core.qualify`.
         signing_domain: the right side of a Message-ID of ours.
         now: seconds since 1970.
         unique: the left side of a Message-ID of ours; unique for ever.
@@ -69,7 +78,7 @@ def complete(
         Rejection: a field stands twice that may stand once.
     """
     _check_single(message)
-    kept = message.without(REMOVED)
+    kept = qualify(message.without(REMOVED), author_domain)
     if kept.has(FIELD_KEY):
         kept = replace(kept, fields=tuple(f for f in kept.fields if not _is_unreadable(f)))
     added: list[Field] = []

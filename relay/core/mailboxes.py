@@ -45,9 +45,16 @@ class Mailbox:
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class Token:
+    """A word, a quoted string, a literal or a special (RFC 5322 §3.2), comments passed over.
+
+    Attributes:
+        end: the position behind it in the value.
+    """
+
     kind: str
     octets: bytes
+    end: int
 
 
 def parse_mailboxes(value: bytes) -> tuple[Mailbox, ...]:
@@ -59,7 +66,7 @@ def parse_mailboxes(value: bytes) -> tuple[Mailbox, ...]:
     Raises:
         SyntaxFault: outside the grammar, or a group (RFC 6854), which nobody can sign for.
     """
-    tokens = _tokens(value)
+    tokens = tokenize(value)
     mailboxes: list[Mailbox] = []
     start = 0
     for position in _ends(tokens):
@@ -74,7 +81,7 @@ def parse_mailboxes(value: bytes) -> tuple[Mailbox, ...]:
     return tuple(mailboxes)
 
 
-def _ends(tokens: Sequence[_Token]) -> list[int]:
+def _ends(tokens: Sequence[Token]) -> list[int]:
     """Where each member of a list ends: at commas, but not at those of a source route."""
     ends, is_angle = [], False
     for i, token in enumerate(tokens):
@@ -85,8 +92,13 @@ def _ends(tokens: Sequence[_Token]) -> list[int]:
     return [*ends, len(tokens)]
 
 
-def _tokens(value: bytes) -> list[_Token]:
-    tokens: list[_Token] = []
+def tokenize(value: bytes) -> list[Token]:
+    """The tokens of an address header field's value, blanks and comments left out.
+
+    Raises:
+        SyntaxFault: an octet that begins no token, or a comment that does not end.
+    """
+    tokens: list[Token] = []
     position = 0
     while position < len(value):
         if value[position] == ord("("):
@@ -96,7 +108,7 @@ def _tokens(value: bytes) -> list[_Token]:
         if found is None or found.lastgroup is None:
             raise SyntaxFault(f"unexpected octet {value[position : position + 1]!r}")
         if found.lastgroup != "blank":
-            tokens.append(_Token(found.lastgroup, found[0]))
+            tokens.append(Token(found.lastgroup, found[0], found.end()))
         position = found.end()
     return tokens
 
@@ -115,7 +127,7 @@ def _after_comment(value: bytes, position: int) -> int:
     raise SyntaxFault("a comment does not end")
 
 
-def _mailbox(tokens: Sequence[_Token]) -> Mailbox:
+def _mailbox(tokens: Sequence[Token]) -> Mailbox:
     """name-addr or addr-spec (RFC 5322 §3.4)."""
     specials = [t.octets for t in tokens if t.kind == "special"]
     if b":" in specials and (b"<" not in specials or specials.index(b":") < specials.index(b"<")):
@@ -131,7 +143,7 @@ def _mailbox(tokens: Sequence[_Token]) -> Mailbox:
     return _addr_spec(_without_route(tokens[opens + 1 : -1]))
 
 
-def _without_route(tokens: Sequence[_Token]) -> Sequence[_Token]:
+def _without_route(tokens: Sequence[Token]) -> Sequence[Token]:
     """Leave out an obsolete source route (§4.4)."""
     first = next((t.octets for t in tokens if t.octets != b","), b"")
     if first != b"@":
@@ -139,8 +151,8 @@ def _without_route(tokens: Sequence[_Token]) -> Sequence[_Token]:
     end = next((i for i, t in enumerate(tokens) if t.octets == b":"), None)
     if end is None:
         raise SyntaxFault("a source route does not end")
-    hop: list[_Token] = []
-    for token in (*tokens[:end], _Token("special", b",")):
+    hop: list[Token] = []
+    for token in (*tokens[:end], Token("special", b",", 0)):
         if token.octets != b",":
             hop.append(token)
         elif hop:
@@ -151,21 +163,30 @@ def _without_route(tokens: Sequence[_Token]) -> Sequence[_Token]:
     return tokens[end + 1 :]
 
 
-def _addr_spec(tokens: Sequence[_Token]) -> Mailbox:
+def _addr_spec(tokens: Sequence[Token]) -> Mailbox:
     at = [i for i, t in enumerate(tokens) if t.octets == b"@"]
     if len(at) != 1:
         raise SyntaxFault("not an address")
     return Mailbox(_local_part(tokens[: at[0]]), _domain(tokens[at[0] + 1 :]))
 
 
-def _local_part(tokens: Sequence[_Token]) -> bytes:
+def _local_part(tokens: Sequence[Token]) -> bytes:
     """Words with dots between them (§3.4.1, §4.4 obs-local-part)."""
-    _alternate(tokens, ("atom", "quoted"), "a local part")
+    check_local_part(tokens)
     # The CRLF of a fold within a quoted string is no part of it (§3.2.4).
     return b"".join(t.octets for t in tokens).replace(b"\r\n", b"")
 
 
-def _domain(tokens: Sequence[_Token]) -> str:
+def check_local_part(tokens: Sequence[Token]) -> None:
+    """Whether tokens are a local part.
+
+    Raises:
+        SyntaxFault: they are not.
+    """
+    _alternate(tokens, ("atom", "quoted"), "a local part")
+
+
+def _domain(tokens: Sequence[Token]) -> str:
     """Atoms with dots between them, or one literal (§3.4.1, §4.4 obs-domain)."""
     if len(tokens) == 1 and tokens[0].kind == "literal":
         return tokens[0].octets.decode("ascii", "backslashreplace")
@@ -176,7 +197,7 @@ def _domain(tokens: Sequence[_Token]) -> str:
         raise SyntaxFault("a domain is not UTF-8") from exc
 
 
-def _alternate(tokens: Sequence[_Token], kinds: tuple[str, ...], what: str) -> None:
+def _alternate(tokens: Sequence[Token], kinds: tuple[str, ...], what: str) -> None:
     if len(tokens) % 2 == 0:
         raise SyntaxFault(f"{what} is not well formed")
     for i, token in enumerate(tokens):

@@ -21,7 +21,14 @@ RECEIVED = (
 
 def completed(message: Message, trace: Trace | None = None) -> Message:
     """A message, complete."""
-    return complete(message, signing_domain="example.com", now=NOW, unique="U1", trace=trace)
+    return complete(
+        message,
+        author_domain="example.com",
+        signing_domain="example.com",
+        now=NOW,
+        unique="U1",
+        trace=trace,
+    )
 
 
 FULL = b"From: a@example.com\r\nDate: x\r\nMessage-ID: <y>\r\n\r\nbody\r\n"
@@ -67,7 +74,7 @@ def test_fields_that_must_not_leave(name: str) -> None:
 @pytest.mark.parametrize("name", ["X-Bcc", "Bcc-Note", "Return-Path-Note", "Cc", "Delivered-To"])
 def test_other_fields_stay(name: str) -> None:
     """Names that look alike are other names."""
-    octets = f"{name}: x\r\n".encode() + FULL
+    octets = f"{name}: x@y.test\r\n".encode() + FULL
     assert completed(read_message(octets)).octets() == octets
 
 

@@ -94,7 +94,14 @@ def test_fields() -> None:
 def test_difference_of_complete() -> None:
     """What was added and taken out, field by field; nothing where nothing changed."""
     before = read_message(b"From: a@example.com\r\nBcc: x@y\r\nDate: x\r\n\r\n")
-    after = complete(before, signing_domain="example.com", now=0, unique="u", trace=None)
+    after = complete(
+        before,
+        author_domain="example.com",
+        signing_domain="example.com",
+        now=0,
+        unique="u",
+        trace=None,
+    )
     assert differ(before, after) == Difference(("Message-ID: <u@example.com>",), ("Bcc: x@y",))
     assert differ(before, before) == Difference()
 
