@@ -3,14 +3,17 @@
 #   make PYTHON=python3.12 test    another interpreter (3.11 or later)
 #   make test ARGS="tests/unit -k folding"
 #   make test WORKERS=0 ARGS=--pdb    in one process
+#   make fuzz SECONDS=600 SEED=7
 
 PYTHON ?=
 ARGS ?=
 WORKERS ?= 2
+SECONDS ?= 60
+SEED ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format types imports generated bench lock clean venv
+.PHONY: help demo test fuzz check lint format types imports generated bench lock clean venv
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +24,9 @@ demo: venv ## Sign one message on its way through the relay, verify it, show it
 # A file of tests stays with one worker, so that the server which they share is started once.
 test: venv ## Run all tests; those whose peer program is missing are skipped, unless CI=true
 	@$(BIN)/pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
+
+fuzz: venv ## Let clients of every kind say anything at all, for SECONDS; exit 1 when something is found
+	@$(BIN)/python -m tests.transcript.fuzz_long $(SECONDS) $(SEED)
 
 check: lint types imports generated ## Everything that needs no running: style, types, imports, generated files
 

@@ -9,10 +9,12 @@
         dkim/        RFC 6376, a module per section: sign and verify
     keyring/     which key signs for a domain now
     dns/         whether its record is published: the gate
+    rotation/    a new key takes the place of an old one
     upstream/    the connection that is open already, and the transaction on it
     observe/     one event in, one log line out
 
     service.py   builds all of it once, runs it, drains it
+    state.py     files that outlive the process
     config/      what there is to set, and where it comes from
     cli/         the commands
     demo/        a DNS server and a smarthost in this process, for `dkim-relay demo`

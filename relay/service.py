@@ -5,27 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
+from functools import partial
 
 from relay import __version__
 from relay.assembly import (
     binding,
-    load_profile,
     make_gate,
+    make_keyring,
     make_listeners,
+    make_pools,
+    make_ways,
     profile_hints,
-    upstream_settings,
 )
 from relay.config.settings import Config
-from relay.core.errors import Fault
 from relay.core.events import Event, Noted
-from relay.dns.gate import RecordChange, RecordState
 from relay.keyring.keyring import Keyring
+from relay.keyring.watch import KeyWatch
 from relay.listener.sockets import Listeners
-from relay.upstream.events import Happened, UpstreamEvent
-from relay.upstream.pool import Pool
+from relay.rotation.setup import make_caretaker
+from relay.telling import fault_teller, key_teller, record_teller, upstream_teller
 
 Emit = Callable[[Event], None]
+_DOMAINS_AT_START = 100  # their keys are read before we serve, 0.2 s; others at first need
 
 
 @asynccontextmanager
@@ -42,25 +43,36 @@ async def running(config: Config, emit: Emit) -> AsyncIterator[Listeners]:
     Raises:
         ConfigError: something in the settings cannot be had: an address, a profile.
     """
-    profile = load_profile(config.upstreams[0].profile)
-    gate = make_gate(config)
-    keyring = await asyncio.to_thread(
-        Keyring.load, Path(config.keys_dir), domains=config.domains, gate=gate
+    tell = upstream_teller(emit)
+    pools = make_pools(config, tell)
+    gate = make_gate(config, fault_teller(emit, "state.failed"))
+    caretaker = make_caretaker(config, gate, emit)
+    changed = record_teller(emit)
+    keyring = make_keyring(
+        config,
+        gate,
+        report=key_teller(emit),
+        introduce=partial(gate.start, report=changed, within_seconds=config.dns.timeout_seconds),
     )
-    _tell_keys(keyring, emit)
+    key_watch = KeyWatch(keyring, every_seconds=config.keys_reload_seconds)
+    await key_watch.look()
+    await key_watch.load(_DOMAINS_AT_START)
     for hint in profile_hints(config):
         emit(Noted("upstream.questionable", "warning", (("detail", hint),)))
-    changed = _record_teller(emit)
-    for change in await gate.check(keyring.keys):
-        changed(change)
-    pool = Pool(upstream_settings(config), emit=_upstream_teller(emit))
-    listeners = make_listeners(config, keyring, pool, profile, emit)
+    await gate.start(keyring.keys, changed, within_seconds=config.dns.start_seconds)
+    ways = make_ways(config, keyring.domains, pools, tell)
+    listeners = make_listeners(config, keyring, ways, emit)
     await listeners.open([binding(listener) for listener in config.listeners])
     failure: Exception | None = None
     async with asyncio.TaskGroup() as tasks:
         background = [
             tasks.create_task(gate.watch(lambda: keyring.keys, changed)),
+            tasks.create_task(key_watch.run()),
             tasks.create_task(listeners.sweep()),
+            tasks.create_task(
+                caretaker.run(lambda: keyring.domains, every_seconds=config.rotation.check_seconds)
+            ),
+            *(tasks.create_task(pool.tend()) for pool in pools.values()),
         ]
         try:
             emit(Noted("service.started", "info", _started_fields(config, keyring, listeners)))
@@ -69,65 +81,15 @@ async def running(config: Config, emit: Emit) -> AsyncIterator[Listeners]:
             failure = exc
         finally:
             cut_off = await listeners.close(config.service.drain_seconds)
-            await pool.close()
             for task in background:
                 task.cancel()
+            for pool in pools.values():
+                await pool.close()
+            keyring.close()
             level = "warning" if cut_off else "info"
             emit(Noted("service.stopped", level, (("sessions_cut_off", cut_off),)))
     if failure is not None:
         raise failure
-
-
-def _tell_keys(keyring: Keyring, emit: Emit) -> None:
-    for key in keyring.keys:
-        fields = (("domain", key.domain), ("selector", key.selector), ("path", str(key.path)))
-        emit(Noted("key.loaded", "info", fields))
-    for warning in keyring.warnings:
-        emit(Noted("key.questionable", "warning", _fault_fields(warning)))
-    for fault in keyring.faults:
-        emit(Noted("key.failed", "error", _fault_fields(fault)))
-
-
-def _fault_fields(fault: Fault) -> tuple[tuple[str, object], ...]:
-    return (("where", fault.where), ("detail", fault.what), ("fix", fault.fix))
-
-
-def _record_teller(emit: Emit) -> Callable[[RecordChange], None]:
-    def tell(change: RecordChange) -> None:
-        fields = (
-            ("domain", change.domain),
-            ("selector", change.selector),
-            ("state", change.after.value),
-            ("signs", change.is_open),
-            ("detail", change.detail),
-        )
-        match change.after:
-            case RecordState.MATCHES:
-                emit(Noted("key.matched", "info", fields))
-            case RecordState.TEMPERROR | RecordState.UNCHECKED:
-                emit(Noted("key.unanswered", "warning", fields))
-            case _:
-                emit(Noted("key.mismatched", "error", fields))
-
-    return tell
-
-
-def _upstream_teller(emit: Emit) -> Callable[[UpstreamEvent], None]:
-    def tell(event: UpstreamEvent) -> None:
-        fields = (
-            ("upstream", event.upstream),
-            ("detail", event.detail),
-            ("seconds", event.seconds),
-            ("transactions", event.transactions),
-        )
-        match event.happened:
-            case Happened.FAILED:
-                level = "warning"
-            case Happened.OPENED | Happened.CLOSED | Happened.REPLAYED:
-                level = "debug"
-        emit(Noted(event.happened.value, level, fields))
-
-    return tell
 
 
 def _started_fields(
@@ -136,7 +98,7 @@ def _started_fields(
     return (
         ("version", __version__),
         ("listening", listeners.names),
-        ("upstream", config.upstreams[0].url),
+        ("upstreams", [upstream.url for upstream in config.upstreams]),
         ("domains", len(keyring.domains)),
         ("keys", len(keyring.keys)),
     )

@@ -18,6 +18,7 @@ _COMMANDS = {
     "demo": ("relay.cli.demo", "Prove it: key, DNS, relay, smarthost, one message, verified."),
     "config": ("relay.cli.config", "Check, show and explain the settings."),
     "keys": ("relay.cli.keys", "Make signing keys and print the records to publish."),
+    "dns": ("relay.cli.dns", "Check the records of the keys in DNS, on every server."),
     "sign": ("relay.cli.sign", "Sign a message from a file or a pipe."),
     "verify": ("relay.cli.verify", "Say what a receiver would say of a message, and why."),
     "explain": ("relay.cli.explain", "Say what the relay would do with a message, and why."),

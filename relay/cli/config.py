@@ -15,6 +15,8 @@ from relay.config.example import example as example_text
 from relay.config.example import table as table_text
 from relay.core.errors import ConfigError
 
+_UPSTREAM_FILES = ("ca_file", "client_certificate_file", "client_key_file", "oauth_ca_file")
+
 
 @click.group()
 def config() -> None:
@@ -33,9 +35,14 @@ def check(config_file: Path | None) -> None:
             binding(listener)
     except ConfigError as exc:
         raise Unusable(str(exc)) from exc
-    for upstream in settings.upstreams:
-        if upstream.ca_file and not Path(upstream.ca_file).is_file():
-            raise Unusable(f"upstreams[0].ca_file: {upstream.ca_file} is not a file (CAs in PEM)")
+    missing = [
+        f"upstreams[{index}].{name}: {path} is not a file (in PEM)"
+        for index, upstream in enumerate(settings.upstreams)
+        for name in _UPSTREAM_FILES
+        if (path := getattr(upstream, name)) and not Path(path).is_file()
+    ]
+    if missing:
+        raise Unusable("\n".join(missing))
     if not Path(settings.keys_dir).is_dir():
         what = f"keys_dir: {settings.keys_dir} is not a folder"
         raise Unusable(f"{what} (dkim-relay keys new DOMAIN --keys-dir {settings.keys_dir})")

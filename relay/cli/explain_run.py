@@ -76,8 +76,8 @@ class Case:
 class _Hop:
     """An upstream that takes everything, and sends nothing."""
 
-    def __init__(self, capabilities: Capabilities) -> None:
-        self.capabilities = capabilities
+    def __init__(self, capabilities: Capabilities, profile: Profile) -> None:
+        self.capabilities, self.profile = capabilities, profile
 
     async def send(self, header: bytes, body: Sequence[bytes]) -> Reply:
         return OK
@@ -119,8 +119,14 @@ class Walk:
         self._records = RecordGate(self._answers) if case.dns else None
         blocks = case.config.dns.gate != "off"
         gate = _Gate(self._records, blocks=blocks)
-        self._keyring = Keyring.load(case.keys_dir, domains=case.config.domains, gate=gate)
-        self._terms = make_terms(case.config, self._keyring.domains, case.profile)
+        passphrase = case.config.keys_passphrase_file
+        self._keyring = Keyring.load(
+            case.keys_dir,
+            domains=case.config.domains,
+            gate=gate,
+            passphrase_file=Path(passphrase) if passphrase else None,
+        )
+        self._terms = make_terms(case.config, self._keyring.domains)
         if case.dns is None and blocks:
             told.notes.append(
                 "DNS was not asked: a key signs only once its record is seen there (--dns asks)"
@@ -154,7 +160,13 @@ class Walk:
         self._tell_keys(signing_domain)
         try:
             signed, _ = asyncio.run(
-                forward(accepted, _Hop(self._case.hop), self._keyring, self._terms, self._now)
+                forward(
+                    accepted,
+                    _Hop(self._case.hop, self._case.profile),
+                    self._keyring,
+                    self._terms,
+                    self._now,
+                )
             )
         except Rejection as exc:
             if exc.reason is Reason.KEY_UNAVAILABLE:

@@ -20,8 +20,9 @@ from relay.core.dkim.verdict import LocalKey
 from relay.core.errors import ConfigError, KeyFault, SyntaxFault
 from relay.core.message import Message, MessageFault, MessageReader, ReadLimits
 from relay.dns.resolver import DnsResolver
-from relay.keyring.files import read_key_file
 from relay.keyring.folder import Found, list_keys
+from relay.keyring.loading import read_found
+from relay.keyring.tokens import Tokens
 
 _BLOCK_OCTETS = 1024 * 1024
 _FROM_FILE = "line ends are LF, as files have them: read as CRLF, as clients send them"
@@ -208,7 +209,7 @@ class LocalKeys:
 
     def _read(self, found: Found) -> LocalKey | None:
         try:
-            key = read_key_file(found.path, domain=found.domain, selector=found.selector)
+            key = read_found(found, tokens=Tokens())
         except KeyFault as exc:
             self.faults.append(str(exc.fault))
             return None

@@ -47,12 +47,14 @@ def sign(message: BinaryIO, keys_dir: Path, profile: str, *, dry_run: bool) -> N
     keyring = Keyring.load(keys_dir, domains={}, gate=OpenGate())
     domains = SigningDomains(dict.fromkeys(keyring.domains, False), lambda _: None)
     try:
-        terms = Terms(domains=domains, profile=load_profile(profile))
+        terms, hop = Terms(domains=domains), load_profile(profile)
         submission = Submission(
             read, body_hash, ClientRule("sign", ()), trace=None, unique=secrets.token_hex(8)
         )
         accepted = accept(submission, terms, now)
-        signed = asyncio.run(sign_message(accepted.message, accepted, keyring, terms, now))
+        signed = asyncio.run(
+            sign_message(accepted.message, accepted, keyring, terms=terms, profile=hop, now=now)
+        )
     except ConfigError as exc:
         raise Unusable(str(exc)) from exc
     except Rejection as exc:

@@ -10,17 +10,26 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from relay.config.inbound import Client, Listener
-from relay.config.outbound import Upstream
+from relay.config.keys import Publishing
+from relay.config.outbound import Route, Upstream
 from relay.config.settings import Config, Domain
 
 _ARRAYS: dict[str, type[BaseModel]] = {
     "listeners": Listener,
     "clients": Client,
     "upstreams": Upstream,
+    "routes": Route,
+    "publishing": Publishing,
 }
+_OPTIONAL = ("clients", "routes", "publishing")
+_SINGLE = (str, int, float)  # settings that stand in no section
 _SHOWN = {
     (Client, "name"): "apps",
     (Client, "networks"): ["10.0.0.0/8"],
+    (Route, "name"): "bulk",
+    (Route, "upstreams"): ["esp"],
+    (Publishing, "name"): "primary",
+    (Publishing, "server"): "192.0.2.53",
     (Upstream, "name"): "esp",
     (Upstream, "url"): "smtp://smtp.example.net:587",
 }
@@ -37,14 +46,15 @@ _HEAD = """\
 
 def example() -> str:
     """The annotated file."""
-    parts = [_HEAD, _setting(Config, "keys_dir", Config.model_fields["keys_dir"])]
+    single = {n: i for n, i in Config.model_fields.items() if i.annotation in _SINGLE}
+    parts = [_HEAD, "".join(_setting(Config, name, info) for name, info in single.items())]
     for name, info in Config.model_fields.items():
-        if name == "keys_dir":
+        if name in single:
             continue
         if name == "domains":
             parts.append(_section(Domain, '# [domains."example.com"]'))
         elif name in _ARRAYS:
-            commented = "# " if name == "clients" else ""
+            commented = "# " if name in _OPTIONAL else ""
             parts.append(_section(_ARRAYS[name], f"{commented}[[{name}]]"))
         else:
             model = info.annotation
@@ -86,7 +96,8 @@ def _toml(value: Any) -> str:
 def table() -> str:
     """The settings as a Markdown table, for the README."""
     rows = ["| setting | default | what it does |", "|---|---|---|"]
-    rows.append(_row("keys_dir", Config.model_fields["keys_dir"]))
+    single = [(n, i) for n, i in Config.model_fields.items() if i.annotation in _SINGLE]
+    rows += [_row(name, info) for name, info in single]
     for name, info in Config.model_fields.items():
         model = {**_ARRAYS, "domains": Domain}.get(name, info.annotation)
         if not (isinstance(model, type) and issubclass(model, BaseModel)):

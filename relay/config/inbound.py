@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -111,11 +111,10 @@ class Client(Section):
             raise values.fault(
                 what, "name networks, a login, certificates, uids or listeners", at="name"
             )
-        for network in self.networks:
-            if ip_network(network).prefixlen == 0 and not (self.login or self.certificates):
-                what = f"{network!r} would let everyone send as your domains"
-                fix = "name the networks of your own clients, or add a login or certificates"
-                raise values.fault(what, fix, at="networks")
+        if not (self.login or self.certificates) and _hold_everybody(self.ip_networks):
+            what = f"{', '.join(self.networks)} would let everyone send as your domains"
+            fix = "name the networks of your own clients, or add a login or certificates"
+            raise values.fault(what, fix, at="networks")
         has_hash = bool(self.password_hash.get_secret_value() or self.password_hash_file)
         if bool(self.login) != has_hash:
             what = "login and password_hash belong together"
@@ -126,3 +125,10 @@ class Client(Section):
     def ip_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """The networks, read."""
         return tuple(map(ip_network, self.networks))
+
+
+def _hold_everybody(networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+    """Whether they are a whole address space, in halves too: 0.0.0.0/1 and 128.0.0.0/1."""
+    v4 = collapse_addresses(n for n in networks if isinstance(n, IPv4Network))
+    v6 = collapse_addresses(n for n in networks if isinstance(n, IPv6Network))
+    return any(n.prefixlen == 0 for n in v4) or any(n.prefixlen == 0 for n in v6)

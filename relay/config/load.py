@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from relay.config.contradictions import SECRETS as UPSTREAM_SECRETS
 from relay.config.lines import Location, find_lines, nearest_line
 from relay.config.outbound import Upstream
 from relay.config.settings import Config, cross_faults
@@ -23,8 +24,8 @@ from relay.core.errors import ConfigError, Fault
 PREFIX = "DKIM_RELAY_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 DEFAULT_FILE = Path("config/relay.toml")
-_SECTIONS = ("dns", "signing", "limits", "logging", "service")
-_SECRETS = {"upstreams": ("password",), "clients": ("password_hash",)}
+_SECTIONS = ("dns", "rotation", "signing", "limits", "logging", "service")
+_SECRETS = {"upstreams": UPSTREAM_SECRETS, "clients": ("password_hash",)}
 # What Kubernetes sets by itself for Services that are called dkim-relay, dkim-relay-admin …
 _SERVICE_LINK = re.compile(
     r"(?!.*__)(?:[A-Z0-9_]+_)?(?:SERVICE_(?:HOST|PORT(?:_.+)?)|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_.+)?)?)"
@@ -124,8 +125,8 @@ def _apply_environment(
 def _location(name: str) -> Location | None:
     """The setting that a variable means, its prefix taken off and in lower case."""
     section, has_key, key = name.partition("__")
-    if name == "keys_dir":
-        return ("keys_dir",)
+    if name in ("keys_dir", "keys_passphrase_file", "keys_reload_seconds", "state_dir"):
+        return (name,)
     if name == "listen":
         return ("listeners", 0, "address")
     if has_key and section == "upstream" and key in Upstream.model_fields:
@@ -159,40 +160,47 @@ def _forget_other_secret(data: dict[str, Any], location: Location, source: _Sour
     *section, key = location
     name = str(key)
     other = name.removesuffix("_file") if name.endswith("_file") else f"{name}_file"
-    if name.removesuffix("_file") in _SECRETS["upstreams"] and not source.is_variable(
-        (*section, other)
-    ):
+    if name.removesuffix("_file") in UPSTREAM_SECRETS and not source.is_variable((*section, other)):
         data["upstreams"][0].pop(other, None)
 
 
 def _is_list(key: str | int) -> bool:
-    return key == "nameservers"
+    return key in ("nameservers", "tls_fingerprints")
 
 
 def _read_secret_files(data: dict[str, Any], source: _Source) -> list[Fault]:
-    """Replace each `…_file` of a secret by what the file holds, without its last line end."""
+    """Look into each `…_file` of a secret, and take what it holds, without its last line end.
+
+    Upstreams keep the path instead: their secrets are read anew whenever the file changes.
+    """
     faults = []
     for section, secrets in _SECRETS.items():
         entries = data.get(section)
         for index, entry in enumerate(entries if isinstance(entries, list) else []):
             for secret in secrets if isinstance(entry, dict) else ():
-                fault = _read_secret(entry, secret, source, (section, index, f"{secret}_file"))
+                location = (section, index, f"{secret}_file")
+                keeps_path = section == "upstreams"
+                fault = _read_secret(entry, secret, source, location, keeps_path=keeps_path)
                 faults += [fault] if fault is not None else []
     return faults
 
 
 def _read_secret(
-    entry: dict[str, Any], secret: str, source: _Source, location: Location
+    entry: dict[str, Any], secret: str, source: _Source, location: Location, *, keeps_path: bool
 ) -> Fault | None:
     path = entry.get(f"{secret}_file")
     if not isinstance(path, str) or not path or entry.get(secret):
         return None
     try:
-        entry[secret] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        text = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as exc:
         what = f"{secret}_file: {path}: {getattr(exc, 'strerror', None) or 'not UTF-8'}"
         return Fault(source.where(location), what, "mount the secret, or correct the path")
-    entry[f"{secret}_file"] = ""
+    if not text:
+        what = f"{secret}_file: {path}: it is empty"
+        return Fault(source.where(location), what, "put the secret into it")
+    if not keeps_path:
+        entry[secret], entry[f"{secret}_file"] = text, ""
     return None
 
 
@@ -213,7 +221,7 @@ def _plain(error: Any) -> str:
     text: str = error["msg"]
     text = text[:1].lower() + text[1:]
     given = error["input"]
-    is_secret = error["loc"] and error["loc"][-1] in ("password", "password_hash")
+    is_secret = error["loc"] and error["loc"][-1] in (*UPSTREAM_SECRETS, "password_hash")
     if error["type"] == "missing" or is_secret or not isinstance(given, str | int | float):
         return text
     return f"{text}, not {given!r:.100}"

@@ -13,7 +13,9 @@ from pydantic_core import PydanticCustomError
 
 from relay.config import values
 from relay.config.inbound import Client, Listener
-from relay.config.outbound import Upstream
+from relay.config.keys import Publishing, Rotation
+from relay.config.outbound import Route, Upstream
+from relay.config.routes import route_faults
 from relay.config.section import Section
 
 MIB = 1024 * 1024
@@ -25,6 +27,12 @@ class Domain(Section):
     subdomains: bool = Field(default=False, description="Sign for all subdomains with these keys.")
     selectors: tuple[Annotated[str, AfterValidator(values.selector_name)], ...] = Field(
         default=(), description="Only these selectors sign; empty for what lies in the folder."
+    )
+    passphrase_file: str = Field(
+        default="", description="In place of keys_passphrase_file, for this domain."
+    )
+    rotation: Annotated[str, AfterValidator(values.rotation)] = Field(
+        default="", description='In place of rotation.every, for example "90d"; or "never".'
     )
 
 
@@ -40,6 +48,21 @@ class Dns(Section):
         default=(), description='Empty for the system\'s; else for example ["127.0.0.1:5353"].'
     )
     timeout_seconds: values.Seconds = Field(default=5.0, description="For one look-up in all.")
+    grace: Annotated[str, AfterValidator(values.duration)] = Field(
+        default="7d",
+        description="A key whose record was seen within this time signs at once after a start "
+        "(with state_dir); an older sighting counts once DNS does not answer.",
+    )
+    start_seconds: values.Seconds = Field(
+        default=10.0, description="A start waits so long for records that were never seen."
+    )
+    recheck_seconds: values.Seconds = Field(
+        default=300.0, description="How often a record that matches is looked at again."
+    )
+    silent_seconds: values.Seconds = Field(
+        default=3600.0,
+        description="A name server that does not answer holds a new key up for so long.",
+    )
 
 
 class Signing(Section):
@@ -79,7 +102,7 @@ class Limits(Section):
         default=2000, description="Connections of clients; 421 beyond."
     )
     max_connections_per_address: PositiveInt = Field(
-        default=1000, description="The same for one address; 421 beyond."
+        default=1000, description="The same for one address (an IPv6 /64); 421 beyond."
     )
     max_messages_per_session: PositiveInt = Field(
         default=10_000, description="Messages on one connection; 421 beyond."
@@ -105,7 +128,8 @@ class Limits(Section):
         default=100, ge=0, description="A message that comes more slowly, after 30 s, gets 421."
     )
     max_failed_logins: PositiveInt = Field(
-        default=10, description="Of one address in ten minutes; then it is refused unheard."
+        default=10,
+        description="Of one address (an IPv6 /64) in ten minutes; then it is refused unheard.",
     )
 
 
@@ -138,13 +162,28 @@ class Config(Section):
     keys_dir: str = Field(
         default="keys", min_length=1, description="Private keys: DOMAIN/SELECTOR.pem in here."
     )
+    keys_passphrase_file: str = Field(
+        default="", description="Has the passphrase of encrypted keys, on one line."
+    )
+    keys_reload_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Keys are looked at so often for changes; 0: at start only.",
+    )
+    state_dir: str = Field(
+        default="", description="For what should outlive a restart; empty: nothing does."
+    )
     listeners: Annotated[tuple[Listener, ...], AfterValidator(values.some)] = (Listener(),)
     clients: tuple[Client, ...] = ()
     upstreams: tuple[Upstream, ...] = ()
+    routes: tuple[Route, ...] = ()
     domains: dict[Annotated[str, AfterValidator(values.domain_name)], Domain] = Field(
         default_factory=dict
     )
     dns: Dns = Dns()
+    rotation: Rotation = Rotation()
+    publishing: tuple[Publishing, ...] = ()
     signing: Signing = Signing()
     limits: Limits = Limits()
     logging: Logging = Logging()
@@ -163,11 +202,8 @@ def cross_faults(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...
     Args:
         data: the settings as they were given; other faults in them are passed over.
     """
-    upstreams, listeners = data.get("upstreams"), data.get("listeners")
-    if not upstreams or (isinstance(upstreams, list | tuple) and len(upstreams) > 1):
-        found = "no upstream" if not upstreams else "several upstreams"
-        fix = "set DKIM_RELAY_UPSTREAM__URL, or url in one [[upstreams]]"
-        yield ("upstreams", 1), f"{found}, one is needed", fix
+    yield from route_faults(data)
+    listeners = data.get("listeners")
     # An open relay by configuration is the field's commonest incident: refuse to start.
     for index, given in enumerate(listeners if isinstance(listeners, list | tuple) else ()):
         address = given.get("address") if isinstance(given, Mapping) else None
@@ -175,7 +211,25 @@ def cross_faults(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...
             what = f"listener {address} is open to others, and no client is named"
             fix = 'add [[clients]] with name and networks, or listen on "127.0.0.1:2525"'
             yield ("listeners", index, "address"), what, fix
+    yield from _door_faults(data)
     yield from _login_faults(data)
+    yield from _dane_faults(data)
+
+
+def _door_faults(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """Who is known by nothing but an open listener is everybody."""
+    clients = data.get("clients")
+    for index, given in enumerate(clients if isinstance(clients, list | tuple) else ()):
+        if not isinstance(given, Mapping) or any(
+            given.get(name) for name in ("networks", "login", "certificates", "uids")
+        ):
+            continue
+        doors = given.get("listeners")
+        for address in doors if isinstance(doors, list | tuple) else ():
+            if isinstance(address, str) and _is_open(address):
+                what = f"listeners names {address} alone: whoever comes there is let in"
+                fix = "add networks, a login or certificates"
+                yield ("clients", index, "listeners"), what, fix
 
 
 def _login_faults(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
@@ -192,6 +246,18 @@ def _login_faults(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ..
             what = f"login {given['login']!r}, and no listener lets anybody log in"
             fix = 'set tls = "starttls" and certificate_file of a listener'
             yield ("clients", index, "login"), what, fix
+
+
+def _dane_faults(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """The AD bit is worth what the path to the resolver is: it is named, not found somewhere."""
+    dns, upstreams = data.get("dns", {}), data.get("upstreams")
+    has_nameservers = bool(dns.get("nameservers")) if isinstance(dns, Mapping) else True
+    for index, given in enumerate(upstreams if isinstance(upstreams, list | tuple) else ()):
+        dane = given.get("dane", "off") if isinstance(given, Mapping) else "off"
+        if dane in ("opportunistic", "required") and not has_nameservers:
+            what = f"dane = {dane!r} needs a validating resolver that you trust"
+            fix = 'name it in dns.nameservers, for example "127.0.0.1"'
+            yield ("upstreams", index, "dane"), what, fix
 
 
 def _is_open(address: str) -> bool:

@@ -39,7 +39,7 @@ def adapt(
     Raises:
         Rejection: the hop cannot carry it.
     """
-    if strip_signatures or profile.max_signatures == 1:
+    if strip_signatures:
         message = message.without(frozenset({b"dkim-signature"}))
     message = _fold_long_fields(message)
     must_be_seven_bit = message.traits.eight_bit_body and not hop.eight_bit_mime

@@ -81,14 +81,23 @@ def complete(
     kept = qualify(message.without(REMOVED), author_domain)
     if kept.has(FIELD_KEY):
         kept = replace(kept, fields=tuple(f for f in kept.fields if not _is_unreadable(f)))
-    added: list[Field] = []
-    if trace is not None:
-        added.append(received_field(trace, now))
+    added = [] if trace is None else [received_field(trace, now)]
     if not kept.has(b"message-id"):
         added.append(new_field("Message-ID", f"<{unique}@{signing_domain}>"))
     if not kept.has(b"date"):
         added.append(new_field("Date", format_date(now)))
     return kept.prepend(*added) if added else kept
+
+
+def pass_on(message: Message, trace: Trace | None, now: float) -> Message:
+    """A message that must stay what it is: only what must not leave goes out, Received comes in.
+
+    Raises:
+        Rejection: a field stands twice that may stand once.
+    """
+    _check_single(message)
+    kept = message.without(REMOVED)
+    return kept if trace is None else kept.prepend(received_field(trace, now))
 
 
 def _check_single(message: Message) -> None:

@@ -23,7 +23,8 @@ _PARAMETER = re.compile(rb"([A-Za-z0-9][A-Za-z0-9\-]*)(?:=([!-<>-~\x80-\xff]+))?
 _SIZE = re.compile(rb"[0-9]{1,20}")  # RFC 1870 §4
 _XTEXT = rb"(?:[!-*,-<>-~]|\+[0-9A-F]{2})"  # RFC 3461 §4
 _ENVID = re.compile(rb"%b{1,100}" % _XTEXT)  # RFC 3461 §4.4
-_ORCPT = re.compile(rb"[A-Za-z0-9\-]{1,40};(?:%b|[\x80-\xff]){1,500}" % _XTEXT)  # §4.2, RFC 6533 §3
+_ORCPT = re.compile(rb"[A-Za-z0-9\-]{1,40};%b{1,500}" % _XTEXT)  # RFC 3461 §4.2
+_ORCPT_UTF8 = re.compile(rb"(?i:utf-8);(?:%b|[\x80-\xff]){1,500}" % _XTEXT)  # RFC 6533 §3
 _AUTH = re.compile(rb"%b{1,500}" % _XTEXT)  # RFC 4954 §5
 _NOTIFY = frozenset({b"NEVER", b"SUCCESS", b"FAILURE", b"DELAY"})
 
@@ -147,6 +148,8 @@ def parse_rcpt(argument: bytes, *, smtputf8: bool, dsn: bool = True) -> RcptComm
     Raises:
         SyntaxFault: the path is outside its grammar, or null.
         ParameterFault: a parameter that is not known.
+        ValueFault: a parameter whose value is outside its grammar; ORCPT in UTF-8 belongs to
+            SMTPUTF8 and the address type utf-8 (RFC 6533 §3).
     """
     path, parameters = _split(argument, b"TO")
     if path.is_null:
@@ -156,11 +159,11 @@ def parse_rcpt(argument: bytes, *, smtputf8: bool, dsn: bool = True) -> RcptComm
     for keyword, value in parameters.items():
         if not dsn:
             raise ParameterFault(keyword)
-        _check_rcpt_value(keyword, value)
+        _check_rcpt_value(keyword, value, smtputf8=smtputf8)
     return RcptCommand(path, parameters.get("NOTIFY") or b"", parameters.get("ORCPT") or b"")
 
 
-def _check_rcpt_value(keyword: str, value: bytes | None) -> None:
+def _check_rcpt_value(keyword: str, value: bytes | None, *, smtputf8: bool) -> None:
     match keyword, value:
         case "NOTIFY", bytes():
             words = [word.upper() for word in value.split(b",")]
@@ -169,10 +172,20 @@ def _check_rcpt_value(keyword: str, value: bytes | None) -> None:
                 raise ValueFault("a bad value of NOTIFY")
         case "ORCPT", bytes() if _ORCPT.fullmatch(value):
             return
+        case "ORCPT", bytes() if smtputf8 and _ORCPT_UTF8.fullmatch(value) and _is_utf8(value):
+            return
         case "NOTIFY" | "ORCPT", _:
             raise ValueFault(f"a bad value of {keyword}")
         case _:
             raise ParameterFault(keyword)
+
+
+def _is_utf8(octets: bytes) -> bool:
+    try:
+        octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _split(argument: bytes, word: bytes) -> tuple[Path, Mapping[str, bytes | None]]:

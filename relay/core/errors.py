@@ -67,6 +67,8 @@ class Reason(StrEnum):
     CLIENT_TOO_SLOW = "client_too_slow"
     NO_MEMORY = "no_memory"
     REVERSE_PATH_NOT_PERMITTED = "reverse_path_not_permitted"
+    NO_ROUTE = "no_route"
+    ANOTHER_ROUTE = "another_route"
     NOT_CARRIABLE = "not_carriable"
     KEY_UNAVAILABLE = "key_unavailable"
     UPSTREAM_UNAVAILABLE = "upstream_unavailable"

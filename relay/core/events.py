@@ -22,6 +22,13 @@ class Outcome(StrEnum):
     ABANDONED = "message.abandoned"
 
 
+class Unsigned(StrEnum):
+    """Why a message left without a signature of ours: the label of logs and metrics."""
+
+    ROUTE_SKIPS = "route_skips"
+    SIGNED_BY_AUTHOR = "signed_by_author"
+
+
 class Event(Protocol):
     """Anything that is told to `observe`."""
 
@@ -40,10 +47,11 @@ class TransactionEnded:
         mail_from: RFC5321.MailFrom, empty for null.
         from_address: RFC5322.From, empty when the message was not read so far.
         signing_domain, signatures: d=, and "selector/algorithm" of each signature.
+        unsigned: why there is none, when an operator chose that.
         message_id: RFC 5322's, as it left.
         rcpt_to, rcpt_refused: forward-paths the upstream accepted, and how many it did not.
         size_octets: the message as received.
-        upstream: its name.
+        route, upstream: their names.
         reply: what the client heard.
         reason, detail: why not, empty when relayed.
         client_left: the client was gone before it heard the reply.
@@ -59,10 +67,12 @@ class TransactionEnded:
     from_address: str = ""
     signing_domain: str = ""
     signatures: tuple[str, ...] = ()
+    unsigned: Unsigned | None = None
     message_id: str = ""
     rcpt_to: tuple[str, ...] = ()
     rcpt_refused: int = 0
     size_octets: int = 0
+    route: str = ""
     upstream: str = ""
     reply: str = ""
     reason: Reason | None = None

@@ -85,8 +85,7 @@ class ClientRule:
         """Whether these clients may have this reverse-path; nobody needs leave for `<>`."""
         if path.is_null or EVERY_ADDRESS in self.mail_from:
             return True
-        mailbox = Mailbox(path.octets.rpartition(b"@")[0], path.domain)
-        return any(_permits(pattern, mailbox) for pattern in self.mail_from)
+        return any(matches_path(pattern, path) for pattern in self.mail_from)
 
 
 def find_rule(rules: Iterable[ClientRule], identity: Identity) -> ClientRule | None:
@@ -99,6 +98,11 @@ def login_would_help(rules: Iterable[ClientRule], identity: Identity) -> bool:
     return not identity.login and any(
         rule.login and rule.matches(replace(identity, login=rule.login)) for rule in rules
     )
+
+
+def matches_path(pattern: str, path: Path) -> bool:
+    """Whether a path that is not null is meant by a domain, "*.domain", an address or "*"."""
+    return _permits(pattern, Mailbox(path.octets.rpartition(b"@")[0], path.domain))
 
 
 def _permits(pattern: str, mailbox: Mailbox) -> bool:
@@ -140,19 +144,28 @@ class SigningDomains:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A message that may be signed.
+    """A message that may be submitted.
 
     Attributes:
         from_address: RFC5322.From, or RFC5322.Sender where several are in From.
-        signing_domain: d=, in A-labels.
+        signing_domain: d=, in A-labels; empty when the message is not to be signed and could
+            not be.
     """
 
     from_address: Mailbox
     signing_domain: str
 
 
-def admit(message: Message, client: ClientRule, domains: SigningDomains) -> Admission:
+def admit(
+    message: Message, client: ClientRule, domains: SigningDomains, *, is_signing: bool = True
+) -> Admission:
     """May this client submit this message, and which domain signs it?
+
+    Args:
+        message: as submitted.
+        client: the rule that let the client in.
+        domains: which domains we sign for.
+        is_signing: whether it has to be signed, so that its domains must be ours.
 
     Raises:
         Rejection: no, or no domain of ours; with the reply and what the operator should do.
@@ -174,7 +187,7 @@ def admit(message: Message, client: ClientRule, domains: SigningDomains) -> Admi
             )
     signing = [domains.signing_domain(mailbox.domain) for mailbox in (*authors, responsible)]
     for mailbox, domain in zip((*authors, responsible), signing, strict=True):
-        if domain is None:
+        if domain is None and is_signing:
             raise _not_configured(mailbox.domain)
     return Admission(responsible, signing[-1] or "")
 

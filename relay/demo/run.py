@@ -24,7 +24,7 @@ from relay.core.dkim.algorithm import DEFAULT_RSA_BITS, Algorithm
 from relay.core.errors import RelayError
 from relay.demo.dns_server import DnsServer
 from relay.demo.smarthost import Smarthost
-from relay.keyring.files import write_key_pair
+from relay.keyring.writing import write_key_pair
 from relay.observe.log import Log
 from relay.service import running
 

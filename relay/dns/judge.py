@@ -1,25 +1,27 @@
 """What an answer from DNS means for a key: symptom, cause, fix. Pure.
 
-RFC 6376 §3.6.1 (the record), §3.6.2.2 (several records, strings), RFC 8463 §4.
+The gate, `dns check` and `verify` all ask here, so that they cannot disagree.
+RFC 6376 §3.6.1 (the record), §3.6.2.2 (several records, strings), RFC 8301 §3.2, RFC 8463 §4.
 """
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 
-from relay.core.dkim.algorithm import PublicKey
+from relay.core.dkim.algorithm import DEFAULT_RSA_BITS, MIN_RSA_BITS, Algorithm, PublicKey
 from relay.core.dkim.query import TxtAnswer, TxtOutcome
-from relay.core.dkim.record import TXT_STRING_OCTETS, KeyRecord, parse_record
+from relay.core.dkim.record import KeyRecord, parse_record
+from relay.core.dkim.tags import TagFault
 from relay.core.errors import SyntaxFault
+from relay.dns.finding import Code, Finding, Severity
+from relay.dns.mishaps import AS_PRINTED, find_mishap, has_key
 
-_AS_PRINTED = "publish it as `dkim-relay keys record` prints it"
-_ITEM = re.compile(rb"(?:\A|;)\s*([A-Za-z][A-Za-z0-9_]*)\s*=\s*([^;]*)")
-_NEXT_TAG = re.compile(rb"(?:\s|DKIM1|rsa|ed25519)[kpthsnv]\s*=\s*[^\s=]")
-_QUOTES = ('"', "'", "\N{LEFT DOUBLE QUOTATION MARK}", "\N{RIGHT DOUBLE QUOTATION MARK}")
 _SHOWN_CHARACTERS = 100
+_SHOWN_RECORDS = 5
+_SPACED_KEY = re.compile(rb"(?:\A|;)\s*p\s*=\s*[A-Za-z0-9+/]+\s+[A-Za-z0-9+/=]")
 
 
 class RecordState(StrEnum):
@@ -30,9 +32,24 @@ class RecordState(StrEnum):
     MISSING = "missing"
     DIFFERENT = "different"  # it has another key
     REVOKED = "revoked"  # p= is empty
-    MALFORMED = "malformed"  # cannot be read, or its tags exclude our signatures
+    MALFORMED = "malformed"  # cannot be read, or its tags or size exclude our signatures
     SEVERAL = "several"  # more than one record: a verifier may take any
     TEMPERROR = "temperror"  # DNS did not answer
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What an answer means.
+
+    Attributes:
+        state: how the record stands.
+        findings: the one that gave the state, then what is worth knowing besides.
+        record: the record as it was read; None when there is not exactly one that can be.
+    """
+
+    state: RecordState
+    findings: tuple[Finding, ...]
+    record: KeyRecord | None = None
 
 
 def judge(answer: TxtAnswer, public: PublicKey) -> tuple[RecordState, str]:
@@ -45,186 +62,168 @@ def judge(answer: TxtAnswer, public: PublicKey) -> tuple[RecordState, str]:
     Returns:
         The state, and for logs and people: symptom, cause, fix.
     """
+    judgement = examine(answer, public)
+    said = [f for f in judgement.findings if f.severity is not Severity.NOTE]
+    finding = "; ".join(map(str, said))
+    return judgement.state, f"{finding} [{answer.detail}]" if answer.detail else finding
+
+
+def examine(answer: TxtAnswer, public: PublicKey | None) -> Judgement:
+    """What an answer means for a key, finding by finding.
+
+    Args:
+        answer: of the TXT question for the key's record.
+        public: the key that should be there; None when it is not known: then MATCHES means
+            that a verifier can use what is there.
+    """
     match answer.outcome:
         case TxtOutcome.FOUND:
-            state, finding = _judge_records(answer.records, public)
+            return _examine_records(answer.records, public)
         case TxtOutcome.NXDOMAIN:
-            state, finding = RecordState.MISSING, f"the name does not exist: {_AS_PRINTED}"
+            return _missing("the name does not exist")
         case TxtOutcome.NO_DATA:
-            finding = f"the name exists, but has no TXT record: {_AS_PRINTED}"
-            state = RecordState.MISSING
+            return _missing("the name exists, but has no TXT record")
         case TxtOutcome.SERVFAIL:
-            finding = "DNS failed to answer, which says nothing about the record: see its log"
-            state = RecordState.TEMPERROR
+            symptom = "DNS failed to answer, which says nothing about the record"
+            fault = _fault(Code.SERVFAIL, symptom, fix="see its log")
+            return Judgement(RecordState.TEMPERROR, (fault,))
         case TxtOutcome.TIMEOUT:
-            finding = "DNS did not answer in time, which says nothing about the record"
-            state = RecordState.TEMPERROR
-    return state, f"{finding} [{answer.detail}]" if answer.detail else finding
+            symptom = "DNS did not answer in time, which says nothing about the record"
+            return Judgement(RecordState.TEMPERROR, (_fault(Code.TIMEOUT, symptom),))
 
 
-def _judge_records(records: tuple[bytes, ...], public: PublicKey) -> tuple[RecordState, str]:
+def _missing(symptom: str) -> Judgement:
+    cause = "it was not entered yet, or under another name"
+    return Judgement(RecordState.MISSING, (_fault(Code.MISSING, symptom, cause, AS_PRINTED),))
+
+
+def _examine_records(records: tuple[bytes, ...], public: PublicKey | None) -> Judgement:
     if len(set(records)) == 1:  # the same text in strings of other lengths is the same record
-        return _judge_record(records[0], public)
+        return _examine_record(records[0], public)
     if not records:
-        return RecordState.MISSING, f"there is no record: {_AS_PRINTED}"
+        return _missing("there is no record")
     # RFC 6376 §3.6.2.2: what a verifier does with several records is undefined.
     matching = RecordState.MATCHES
-    others = [record for record in records if _judge_record(record, public)[0] is not matching]
-    listed = "; ".join(_shown(record) for record in others)
+    others = [record for record in records if _examine_record(record, public).state is not matching]
+    listed = "; ".join(_shown(record) for record in others[:_SHOWN_RECORDS])
+    listed += "; ..." if len(others) > _SHOWN_RECORDS else ""
     if len(others) == len(records):
-        what, fix = "none has this key", f"delete them all ({listed}) and {_AS_PRINTED}"
+        what, fix = "none has this key", f"delete them all ({listed}) and {AS_PRINTED}"
     elif others:
         what, fix = "one has this key", f"delete the rest: {listed}"
     else:
-        what, fix = "each has this key", "keep one"
-    return RecordState.SEVERAL, f"{len(records)} records, a verifier may take any; {what}: {fix}"
+        what, fix = "each can be used", "keep one"
+    symptom = f"{len(records)} records, a verifier may take any; {what}"
+    cause = "an older record, perhaps one shared by several services, was left there"
+    return Judgement(RecordState.SEVERAL, (_fault(Code.SEVERAL, symptom, cause, fix),))
 
 
-def _judge_record(octets: bytes, public: PublicKey) -> tuple[RecordState, str]:
+def _examine_record(octets: bytes, public: PublicKey | None) -> Judgement:
     try:
         record = parse_record(octets)
     except SyntaxFault as exc:
-        hint = _diagnosis(octets, public)
-        return RecordState.MALFORMED, f"{_short(str(exc))}; {hint}"
+        return Judgement(RecordState.MALFORMED, (_unreadable(octets, public, exc),))
     if record.public is None:
+        cause = "it was revoked on purpose, or the console took p= for empty"
         fix = "make a new key, or publish this one again if the revocation was a mistake"
-        return RecordState.REVOKED, f"p= is empty, which revokes the key: {fix}"
-    if record.public != public:
+        fault = _fault(Code.REVOKED, "p= is empty, which revokes the key", cause, fix)
+        return Judgement(RecordState.REVOKED, (fault,), record)
+    if public is not None and record.public != public:
         what = (
             f"the record has the key {record.public.fingerprint} ({record.key_type}), ours is"
             f" {public.fingerprint} ({public.algorithm.key_type})"
         )
         cause = "an older record, or another server's key, at this selector"
-        return RecordState.DIFFERENT, f"{what}; {cause}: {_AS_PRINTED}"
-    if excluded := _exclusion(record):
-        return RecordState.MALFORMED, excluded
-    notes = "; t=y tells receivers that the domain is only testing" if record.is_testing else ""
-    return RecordState.MATCHES, f"published and matching{notes}"
+        return Judgement(
+            RecordState.DIFFERENT, (_fault(Code.DIFFERENT, what, cause, AS_PRINTED),), record
+        )
+    notes = tuple(_worth_knowing(octets, record))
+    if (excluded := _exclusion(record, record.public)) is not None:
+        return Judgement(RecordState.MALFORMED, (excluded, *notes), record)
+    what = "published and matching" if public is not None else "published"
+    good = Finding(Code.PUBLISHED, Severity.OK, what)
+    return Judgement(RecordState.MATCHES, (good, *notes), record)
 
 
-def _exclusion(record: KeyRecord) -> str:
-    """Why the tags of a record keep its key from our signatures; empty when they do not."""
+def _unreadable(octets: bytes, public: PublicKey | None, fault: SyntaxFault) -> Finding:
+    mishap = find_mishap(octets, public)
+    tag, offset = (fault.tag, fault.offset) if isinstance(fault, TagFault) else (None, None)
+    symptom = _short(str(fault))
+    return Finding(
+        mishap.code, Severity.FAULT, symptom, mishap.cause, mishap.fix, tag=tag, offset=offset
+    )
+
+
+def _exclusion(record: KeyRecord, public: PublicKey) -> Finding | None:
+    """Why a record keeps its key from our signatures; None when it does not."""
     if record.hashes and "sha256" not in record.hashes:  # RFC 6376 §3.6.1, h=
         given = ":".join(sorted(record.hashes))
-        return f"h={given} excludes sha256, the hash we sign with: remove h="
+        what = f"h={given} excludes sha256, the hash we sign with"
+        return _fault(Code.HASH_EXCLUDED, what, fix="remove h=")
     if not record.services & {"*", "email"}:  # RFC 6376 §3.6.1, s=
-        return f"s={':'.join(sorted(record.services))} excludes mail: remove s="
-    return ""
+        what = f"s={':'.join(sorted(record.services))} excludes mail"
+        return _fault(Code.SERVICE_EXCLUDED, what, fix="remove s=")
+    if public.algorithm is Algorithm.RSA_SHA256 and public.bits < MIN_RSA_BITS:
+        what = f"an RSA key of {public.bits} bits, which receivers must not rely on (RFC 8301)"
+        return _fault(Code.SHORT_KEY, what, fix="make one of 2048 bits: dkim-relay keys new")
+    return None
 
 
-def _diagnosis(octets: bytes, public: PublicKey) -> str:
-    """What probably happened to a record that cannot be read, and what to do."""
-    found = (hint for check in _DIAGNOSES if (hint := check(octets, public)))
-    return next(found, _AS_PRINTED)
+def _worth_knowing(octets: bytes, record: KeyRecord) -> Iterator[Finding]:
+    """What should be looked at although a verifier can use the record."""
+    if record.is_testing:
+        what = "t=y tells receivers that the domain is only testing"
+        fix = "remove t=y once mail verifies: receivers may ignore signatures until then"
+        yield _warning(Code.TESTING, what, fix)
+    if record.granularity not in (None, "*"):
+        what = f"g={record.granularity} matches no signature without i="
+        fix = "remove g=: it means nothing since RFC 6376, but old receivers refuse the signature"
+        yield _warning(Code.GRANULARITY, _short(what), fix)
+    if _SPACED_KEY.search(octets):
+        what = "there are spaces inside p=, which RFC 6376 permits and some receivers refuse"
+        yield Finding(Code.SPACES_IN_KEY, Severity.NOTE, what, fix="enter p= without spaces")
+    if not octets.lstrip().startswith(b"v"):
+        what = "v=DKIM1 is left out, which RFC 6376 permits and some receivers and tests refuse"
+        yield Finding(Code.NO_VERSION, Severity.NOTE, what, fix="begin the record with v=DKIM1;")
 
 
-def _other_record(octets: bytes, public: PublicKey) -> str:
-    start = octets.strip()[:12].lower()
-    for prefix, kind in ((b"v=spf", "SPF"), (b"v=dmarc", "DMARC"), (b"o=", "an old policy")):
-        if start.startswith(prefix):
-            return f"this is {kind}, not a key: a wildcard record, or the wrong name"
-    return "" if b"=" in octets else f"this is no key record: {_AS_PRINTED}"
+def size_finding(public: PublicKey) -> Finding | None:
+    """What to know about a key of this size that a verifier takes; None when nothing."""
+    if public.algorithm is not Algorithm.RSA_SHA256 or public.bits < MIN_RSA_BITS:
+        return None
+    size = f"an RSA key of {public.bits} bits"
+    if public.bits < DEFAULT_RSA_BITS:
+        fix = "make one of 2048 bits: dkim-relay keys new"
+        return _warning(Code.SHORT_KEY, f"{size} can be factored with means that exist", fix)
+    if public.bits > DEFAULT_RSA_BITS:
+        what = f"{size} is longer than some receivers and consoles take"
+        fix = "2048 bits is what all of them take"
+        return Finding(Code.LONG_KEY, Severity.NOTE, what, fix=fix)
+    return None
 
 
-def _quoted(octets: bytes, public: PublicKey) -> str:
-    if any(quote.encode() in octets for quote in _QUOTES):
-        return "quotes became part of the record: enter it without them, the console adds its own"
-    return ""
+def carries(answer: TxtAnswer, public: PublicKey) -> bool:
+    """Whether one of the records has this key in p=, whatever else is wrong with it."""
+    return any(has_key(octets, public) for octets in answer.records)
 
 
-def _escaped(octets: bytes, public: PublicKey) -> str:
-    if b"\\" in octets:
-        return "backslashes became part of the record: enter it without them"
-    return ""
+def _fault(code: Code, symptom: str, cause: str = "", fix: str = "") -> Finding:
+    return Finding(code, Severity.FAULT, symptom, cause, fix)
 
 
-def _pasted_pem(octets: bytes, public: PublicKey) -> str:
-    if b"-----" in octets:
-        return "the BEGIN and END lines of a key file are in p=: " + _AS_PRINTED
-    return ""
-
-
-def _pasted_name(octets: bytes, public: PublicKey) -> str:
-    if b"_domainkey" in octets:
-        return "the name of the record is in its value: enter only what follows it"
-    return ""
-
-
-def _not_ascii(octets: bytes, public: PublicKey) -> str:
-    if not octets.isascii():
-        return "it was copied through a document that put other characters in: " + _AS_PRINTED
-    return ""
-
-
-def _wrong_type(octets: bytes, public: PublicKey) -> str:
-    tags = _tags(octets)
-    expected = public.algorithm.key_type
-    given = tags.get(b"k", b"rsa").decode("ascii", "backslashreplace")
-    if tags.get(b"p") == _base64(public) and given != expected:
-        return f"p= is this key, but k= says {given}: write k={expected}"
-    return ""
-
-
-def _cut(octets: bytes, public: PublicKey) -> str:
-    given, whole = _tags(octets).get(b"p", b""), _base64(public)
-    if given and given != whole and whole.startswith(given):
-        where = " (the length of one string)" if len(octets) == TXT_STRING_OCTETS else ""
-        what = f"cut off: {len(given)} of {len(whole)} characters of p= are there{where}"
-        return f"{what}; enter it as strings of at most {TXT_STRING_OCTETS} octets"
-    return ""
-
-
-def _lost_semicolons(octets: bytes, public: PublicKey) -> str:
-    if any(_NEXT_TAG.search(value) for _, value in _ITEM.findall(octets)):
-        return "semicolons between tags are lost: the console needs them escaped or quoted"
-    return ""
-
-
-def _upper_case(octets: bytes, public: PublicKey) -> str:
-    tags = _tags(octets)
-    if any(name.isupper() for name in tags) or tags.get(b"v", b"DKIM1") == b"dkim1":
-        return "names of tags are lower case and DKIM1 is upper case: " + _AS_PRINTED
-    return ""
-
-
-def _version_not_first(octets: bytes, public: PublicKey) -> str:
-    tags = _tags(octets)
-    if tags.get(b"v") == b"DKIM1" and next(iter(tags)) != b"v":
-        return "v=DKIM1 must stand first: " + _AS_PRINTED
-    return ""
-
-
-_DIAGNOSES: tuple[Callable[[bytes, PublicKey], str], ...] = (
-    _other_record,
-    _quoted,
-    _escaped,
-    _pasted_pem,
-    _pasted_name,
-    _not_ascii,
-    _wrong_type,
-    _cut,
-    _lost_semicolons,
-    _upper_case,
-    _version_not_first,
-)
-
-
-def _tags(octets: bytes) -> dict[bytes, bytes]:
-    """Tags as far as they can be made out; the first of each name; no white space."""
-    tags: dict[bytes, bytes] = {}
-    for name, value in _ITEM.findall(octets):
-        tags.setdefault(name, b"".join(value.split()))
-    return tags
-
-
-def _base64(public: PublicKey) -> bytes:
-    return base64.b64encode(public.octets)
+def _warning(code: Code, symptom: str, fix: str) -> Finding:
+    return Finding(code, Severity.WARNING, symptom, fix=fix)
 
 
 def _short(text: str) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
 
 
-def _shown(record: bytes) -> str:
-    """The beginning of a record on one line of printable ASCII."""
-    return _short(ascii(record.decode("utf-8", "backslashreplace")))
+def _shown(octets: bytes) -> str:
+    """The beginning of a record on one line of printable ASCII, with its key's fingerprint."""
+    text = _short(ascii(octets.decode("utf-8", "backslashreplace")))
+    try:
+        public = parse_record(octets).public
+    except SyntaxFault:
+        return text
+    return f"{text} (the key {public.fingerprint})" if public is not None else text

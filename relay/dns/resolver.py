@@ -16,10 +16,12 @@ from typing import Protocol, cast
 
 import dns.asyncresolver
 import dns.exception
+import dns.flags
 import dns.name
 import dns.nameserver
 import dns.rdatatype
 import dns.resolver
+import dns.rrset
 from dns.rdtypes.ANY.TXT import TXT
 
 from relay.core.dkim.query import TxtAnswer, TxtOutcome
@@ -28,7 +30,7 @@ from relay.core.errors import ConfigError, Fault
 MAX_CNAMES = 8
 _DNS_PORT = 53
 _SERVER = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?")
-_EDNS_PAYLOAD_OCTETS = 1232  # fits every path without fragments; more comes over TCP
+EDNS_PAYLOAD_OCTETS = 1232  # fits every path without fragments; more comes over TCP
 
 
 class Resolver(Protocol):
@@ -60,10 +62,9 @@ class DnsResolver:
         Raises:
             ConfigError: not an address and port, or the system names no server.
         """
-        self._resolver = _configured(nameservers)
-        self._resolver.timeout = min(timeout_seconds, lifetime_seconds)
-        self._resolver.lifetime = lifetime_seconds
-        self._resolver.use_edns(0, 0, _EDNS_PAYLOAD_OCTETS)
+        self._resolver = stub(
+            nameservers, timeout_seconds=timeout_seconds, lifetime_seconds=lifetime_seconds
+        )
         self._slots = asyncio.Semaphore(max_concurrent)
 
     async def txt(self, name: str) -> TxtAnswer:
@@ -94,14 +95,15 @@ class DnsResolver:
         canonical = answer.canonical_name.canonicalize()
         if answer.rrset is None and canonical != name:
             return canonical
-        server = _server_text(str(answer.nameserver), answer.port or _DNS_PORT)
+        server = server_text(str(answer.nameserver), answer.port or _DNS_PORT)
         detail = f"asked {server}, {answer.response.time * 1000:.0f} ms"
+        if answer.rrset is not None:
+            detail += f", TTL {answer.rrset.ttl} s"
         if canonical != name:
             detail += f", CNAME to {canonical.to_text(omit_final_dot=True)}"
         if answer.rrset is None:
             return TxtAnswer(TxtOutcome.NO_DATA, detail=detail)
-        records = sorted(b"".join(cast("TXT", rdata).strings) for rdata in answer.rrset)
-        return TxtAnswer(TxtOutcome.FOUND, tuple(records), detail)
+        return TxtAnswer(TxtOutcome.FOUND, texts(answer.rrset), detail)
 
     def _mapped(self, exc: Exception) -> TxtAnswer:
         """An exception that dnspython raised as one of our outcomes."""
@@ -118,6 +120,39 @@ class DnsResolver:
                 return TxtAnswer(TxtOutcome.SERVFAIL, detail=f"{asked}: {reasons}")
             case _:
                 return TxtAnswer(TxtOutcome.SERVFAIL, detail=f"{asked}: {exc}")
+
+
+def texts(rrset: dns.rrset.RRset) -> tuple[bytes, ...]:
+    """TXT records as `TxtAnswer` has them: strings joined, in the order of their octets."""
+    return tuple(sorted(b"".join(cast("TXT", rdata).strings) for rdata in rrset))
+
+
+def stub(
+    nameservers: Sequence[str],
+    *,
+    timeout_seconds: float,
+    lifetime_seconds: float,
+    flags: int = dns.flags.RD,
+    edns_flags: int = 0,
+) -> dns.asyncresolver.Resolver:
+    """The configured resolver of dnspython.
+
+    Args:
+        nameservers: see `DnsResolver`, as for the next two.
+        timeout_seconds: for one server to answer once.
+        lifetime_seconds: for one question in all.
+        flags: of the header of each question (RFC 1035 §4.1.1, RFC 4035 §3.2).
+        edns_flags: such as DO (RFC 3225).
+
+    Raises:
+        ConfigError: not an address and port, or the system names no server.
+    """
+    resolver = _configured(nameservers)
+    resolver.timeout = min(timeout_seconds, lifetime_seconds)
+    resolver.lifetime = lifetime_seconds
+    resolver.flags = flags
+    resolver.use_edns(0, edns_flags, EDNS_PAYLOAD_OCTETS)
+    return resolver
 
 
 def _configured(nameservers: Sequence[str]) -> dns.asyncresolver.Resolver:
@@ -160,12 +195,13 @@ def _not_a_server(text: str) -> ConfigError:
 def _server_texts(servers: Iterable[str | dns.nameserver.Nameserver]) -> Iterator[str]:
     for server in servers:
         if isinstance(server, dns.nameserver.AddressAndPortNameserver):
-            yield _server_text(server.address, server.port)
+            yield server_text(server.address, server.port)
         else:
             yield str(server)
 
 
-def _server_text(host: str, port: int) -> str:
+def server_text(host: str, port: int) -> str:
+    """Address and port as the settings have them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -1,7 +1,7 @@
-"""Key files: read together with their permissions, written without a window. IO.
+"""Key files, read together with their permissions. IO.
 
 A file is opened once, and what is checked is what was opened, so nothing can change in
-between (symbolic links, as Kubernetes makes them, are fine). Nothing is ever overwritten.
+between (symbolic links, as Kubernetes makes them, are fine).
 """
 
 from __future__ import annotations
@@ -12,19 +12,9 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
-
-from relay.core.dkim.algorithm import (
-    DEFAULT_RSA_BITS,
-    MIN_RSA_BITS,
-    Algorithm,
-    PublicKey,
-    sign_digest,
-)
+from relay.core.dkim.algorithm import Algorithm, PublicKey, sign_digest
 from relay.core.errors import Fault, KeyFault
-from relay.keyring.folder import KEY_SUFFIX, RECORD_SUFFIX, taken_selectors
-from relay.keyring.names import key_selector, signing_domain
+from relay.keyring.arithmetic import is_consistent
 from relay.keyring.pem import (
     PemFault,
     PrivateKey,
@@ -32,18 +22,11 @@ from relay.keyring.pem import (
     read_private_key,
     size_warning,
 )
-from relay.keyring.records import Record, record_file, record_of
 
 MAX_KEY_FILE_OCTETS = 64 * 1024  # an RSA key of 16384 bits has 13 KiB
-MAX_RSA_BITS = 4096  # RFC 8301 §3.2: no receiver has to verify with more
-_RSA_EXPONENT = 65537
-_KEY_MODE = 0o600
-_RECORD_MODE = 0o644
-_FOLDER_MODE = 0o700
 # Opening must not wait for the other end of a named pipe.
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _EFFECTIVE_IDS = os.access in os.supports_effective_ids
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +52,11 @@ class FileKey:
     warnings: tuple[Fault, ...]
     private: PrivateKey = field(repr=False)
 
+    @property
+    def where(self) -> str:
+        """The file with its permissions, for people."""
+        return shown_file(self.path, self.mode)
+
     async def sign(self, digest: bytes) -> bytes:
         """The signature over a 32-octet SHA-256 digest; never waits."""
         return self.sign_now(digest)
@@ -78,47 +66,41 @@ class FileKey:
         return sign_digest(self.private, digest)
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenKey:
-    """A key pair that was written.
-
-    Attributes:
-        key_path: the private key.
-        record_path: the record to publish, for people and name servers.
-        record: the same record.
-        public: the public half.
-        warning: what to know about a key of this size; empty when nothing.
-    """
-
-    domain: str
-    selector: str
-    public: PublicKey
-    key_path: Path
-    record_path: Path
-    record: Record
-    warning: str
-
-
-def read_key_file(path: Path, *, domain: str, selector: str) -> FileKey:
+def read_key_file(
+    path: Path,
+    *,
+    domain: str,
+    selector: str,
+    passphrase_file: Path | None = None,
+    is_proven_later: bool = False,
+) -> FileKey:
     """Open, check and read a key file.
 
     Args:
         path: the file, in PEM.
         domain: the domain that it signs for, in A-labels.
         selector: its selector, in A-labels.
+        passphrase_file: has the passphrase, in case that the key is encrypted.
+        is_proven_later: see `read_private_key`; the numbers of the key are checked instead.
 
     Raises:
         KeyFault: the file cannot be opened, is readable to everybody, or holds no key that
             can be used; with its path, its mode and what to do.
     """
-    octets, status = _read(path)
+    octets, status = read_secret(path, "the key")
     mode = stat.S_IMODE(status.st_mode)
-    where = f"{path} (mode {mode:04o})"
+    where = shown_file(path, mode)
+    passphrase = _passphrase(octets, passphrase_file, path=path, where=where)
     try:
-        private = read_private_key(octets)
+        private = read_private_key(octets, passphrase=passphrase, is_proven_later=is_proven_later)
     except PemFault as exc:
         fix = exc.fix.replace("{path}", shlex.quote(str(path)))
+        if passphrase is not None:
+            fix += f": {passphrase_file}"
         raise KeyFault(where, exc.what, fix) from exc
+    if is_proven_later and not is_consistent(private):
+        fix = f"restore the file from where it came, or make one: dkim-relay keys new {domain}"
+        raise KeyFault(where, "the key is damaged: its numbers do not belong together", fix)
     public = public_half(private)
     warnings = []
     if mode & stat.S_IRWXG:
@@ -129,73 +111,87 @@ def read_key_file(path: Path, *, domain: str, selector: str) -> FileKey:
     return FileKey(domain, selector, public, path, mode, modified, tuple(warnings), private)
 
 
-def write_key_pair(
-    keys_dir: Path,
-    domain: str,
-    selector: str,
-    algorithm: Algorithm = Algorithm.RSA_SHA256,
-    bits: int = DEFAULT_RSA_BITS,
-) -> WrittenKey:
-    """Make a key pair and write `<keys_dir>/<domain>/<selector>.pem` and `.txt`.
+def shown_file(path: Path, mode: int) -> str:
+    """A file with its permission bits, for people."""
+    return f"{path} (mode {mode:04o})"
 
-    The private key is PKCS#8 in PEM, 0600 from its first moment, in a folder made 0700.
+
+def read_line(path: Path, what: str) -> bytes:
+    """The secret on the only line of a file: a passphrase, a PIN.
 
     Args:
-        keys_dir: the keys folder; made when absent.
-        domain: the signing domain, in A-labels or U-labels.
-        selector: the selector, in A-labels or U-labels.
-        algorithm: what the key is for.
-        bits: the size of an RSA key, 1024 to 4096; not used for Ed25519.
+        path: the file.
+        what: the secret, for what is said: "the passphrase".
 
     Raises:
-        KeyFault: a bad name or size, a selector that exists, or a folder that cannot be
-            written; nothing new is left behind then.
+        KeyFault: the file cannot be read, is readable to everybody, or has no line or several.
     """
-    domain = signing_domain(domain)
-    selector = key_selector(selector, domain)
-    warning = _check_size(algorithm, bits)
-    folder = keys_dir / domain
-    key_path = folder / f"{selector}{KEY_SUFFIX}"
-    record_path = folder / f"{selector}{RECORD_SUFFIX}"
-    try:
-        if selector in taken_selectors(keys_dir, domain):
-            raise _exists(key_path)
-        folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-        private = _generate(algorithm, bits)
-        public = public_half(private)
-        record = record_of(public, domain=domain, selector=selector)
-        _create_both(key_path, _pem(private), record_path, record_file(record).encode("ascii"))
-    except FileExistsError as exc:
-        raise _exists(Path(str(exc.filename))) from exc
-    except OSError as exc:
-        reason = exc.strerror or type(exc).__name__
-        fix = f"uid {os.geteuid()} must be able to write there, or choose another keys folder"
-        raise KeyFault(str(exc.filename or folder), f"cannot be written: {reason}", fix) from exc
-    return WrittenKey(domain, selector, public, key_path, record_path, record, warning)
+    octets, _ = read_secret(path, what)
+    line = octets.removesuffix(b"\n").removesuffix(b"\r")
+    if not line or b"\n" in line:
+        found = "several lines" if line else "nothing"
+        raise KeyFault(str(path), f"has {found} in it", f"put {what} there, on one line")
+    return line
 
 
-def _read(path: Path) -> tuple[bytes, os.stat_result]:
+def _passphrase(octets: bytes, file: Path | None, *, path: Path, where: str) -> bytes | None:
+    """The passphrase, if the key is encrypted."""
+    if b"ENCRYPTED" not in octets:  # the label's first word, or Proc-Type: 4,ENCRYPTED
+        return None
+    if file is None:
+        quoted = shlex.quote(str(path))
+        fix = f"set keys_passphrase_file, or openssl pkey -in {quoted} -out {quoted}.new"
+        raise KeyFault(where, "the key has a passphrase, and no passphrase file is set", fix)
+    return read_line(file, "the passphrase")
+
+
+def read_secret(path: Path, what: str) -> tuple[bytes, os.stat_result]:
+    """The octets of a file that not everybody may read, with its status when it was opened.
+
+    Args:
+        path: the file.
+        what: what is in it, for what is said: "the key".
+
+    Raises:
+        KeyFault: it cannot be opened or read, is open to everybody, or is no small file.
+    """
+    return _read(path, what, stat.S_IROTH | stat.S_IWOTH)
+
+
+def read_token_uri(path: Path) -> tuple[bytes, float]:
+    """The octets of a file that leads to a token, and when they were written.
+
+    It has no secret in it, but names a library that is loaded, so only writing is closed.
+
+    Raises:
+        KeyFault: it cannot be opened or read, is writable to everybody, or is no small file.
+    """
+    octets, status = _read(path, "the URI of the key", stat.S_IWOTH)
+    return octets, status.st_mtime
+
+
+def _read(path: Path, what: str, closed: int) -> tuple[bytes, os.stat_result]:
     try:
         descriptor = os.open(path, _READ)
     except PermissionError as exc:
         raise _denied(path) from exc
     except OSError as exc:
-        what = f"cannot be opened: {exc.strerror or type(exc).__name__}"
-        raise KeyFault(str(path), what, "put the private key there, or remove the link") from exc
+        reason = f"cannot be opened: {exc.strerror or type(exc).__name__}"
+        raise KeyFault(str(path), reason, f"put {what} there, or remove the link") from exc
     try:
         status = os.fstat(descriptor)
-        return _read_opened(descriptor, path, status), status
+        mode = stat.S_IMODE(status.st_mode)
+        where = shown_file(path, mode)
+        if not stat.S_ISREG(status.st_mode):
+            raise KeyFault(where, "is not a file", f"put {what} there")
+        if mode & closed:
+            raise KeyFault(where, f"everybody on this host can get at {what}", _narrow(path))
+        return _contents(descriptor, where, what), status
     finally:
         os.close(descriptor)
 
 
-def _read_opened(descriptor: int, path: Path, status: os.stat_result) -> bytes:
-    mode = stat.S_IMODE(status.st_mode)
-    where = f"{path} (mode {mode:04o})"
-    if not stat.S_ISREG(status.st_mode):
-        raise KeyFault(where, "is not a file", "put the private key there, in PEM")
-    if mode & (stat.S_IROTH | stat.S_IWOTH):
-        raise KeyFault(where, "everybody on this host can get at the key", _narrow(path))
+def _contents(descriptor: int, where: str, what: str) -> bytes:
     try:
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             octets = file.read(MAX_KEY_FILE_OCTETS + 1)
@@ -203,7 +199,7 @@ def _read_opened(descriptor: int, path: Path, status: os.stat_result) -> bytes:
         reason = exc.strerror or type(exc).__name__
         raise KeyFault(where, f"cannot be read: {reason}", "check its disk") from exc
     if len(octets) > MAX_KEY_FILE_OCTETS:
-        raise KeyFault(where, f"is over {MAX_KEY_FILE_OCTETS} octets", "this is no key file")
+        raise KeyFault(where, f"is over {MAX_KEY_FILE_OCTETS} octets", f"put {what} there alone")
     return octets
 
 
@@ -229,67 +225,7 @@ def _denied(path: Path) -> KeyFault:
         status = path.stat()
     except OSError:
         return KeyFault(str(path), f"{user} may not read it", "check the folders above it")
-    where = f"{path} (mode {stat.S_IMODE(status.st_mode):04o})"
+    where = shown_file(path, stat.S_IMODE(status.st_mode))
     what = f"{user} may not read it, its owner is uid {status.st_uid}"
     quoted = shlex.quote(str(path))
     return KeyFault(where, what, f"chown {os.geteuid()} {quoted} && chmod 0600 {quoted}")
-
-
-def _check_size(algorithm: Algorithm, bits: int) -> str:
-    if algorithm is Algorithm.ED25519_SHA256:
-        return ""
-    if not MIN_RSA_BITS <= bits <= MAX_RSA_BITS:
-        what = f"receivers take {MIN_RSA_BITS} to {MAX_RSA_BITS} bits (RFC 8301 §3.2)"
-        raise KeyFault(f"{bits} bits", what, f"{DEFAULT_RSA_BITS} is advised")
-    return size_warning(bits)
-
-
-def _generate(algorithm: Algorithm, bits: int) -> PrivateKey:
-    match algorithm:
-        case Algorithm.RSA_SHA256:
-            return rsa.generate_private_key(_RSA_EXPONENT, bits)
-        case Algorithm.ED25519_SHA256:
-            return ed25519.Ed25519PrivateKey.generate()
-
-
-def _pem(key: PrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-
-
-def _create_both(key_path: Path, key: bytes, record_path: Path, record: bytes) -> None:
-    _create(key_path, key, _KEY_MODE)
-    try:
-        _create(record_path, record, _RECORD_MODE)
-    except OSError:
-        key_path.unlink()
-        raise
-    folder = os.open(key_path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)  # the names too survive a loss of power
-    finally:
-        os.close(folder)
-
-
-def _create(path: Path, octets: bytes, mode: int) -> None:
-    descriptor = os.open(path, _CREATE, mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, mode)  # a narrow umask would have taken bits away
-            file.write(octets)
-            file.flush()
-            os.fsync(descriptor)
-    except OSError:
-        path.unlink()
-        raise
-
-
-def _exists(path: Path) -> KeyFault:
-    return KeyFault(
-        str(path),
-        "the selector is taken, and a key or its record is never overwritten",
-        "choose another with --selector",
-    )

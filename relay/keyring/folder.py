@@ -1,7 +1,8 @@
 """What lies in the keys folder: keys/<domain>/<selector>.pem. Reads folders, opens no file.
 
-A folder is a domain in A-labels or U-labels. Names that begin with a dot are passed over:
-Kubernetes keeps the real files of a mounted Secret in `..data` and links to them.
+A key in a token is a file too, <selector>.pkcs11, which says where the token is. A folder is a
+domain in A-labels or U-labels. Names that begin with a dot are passed over: Kubernetes keeps the
+real files of a mounted Secret in `..data` and links to them.
 """
 
 from __future__ import annotations
@@ -16,16 +17,32 @@ from relay.core.errors import Fault, KeyFault
 from relay.keyring.names import key_selector, signing_domain
 
 KEY_SUFFIX = ".pem"
+TOKEN_SUFFIX = ".pkcs11"  # noqa: S105 - the end of a name
 RECORD_SUFFIX = ".txt"
+_KEY_SUFFIXES = (KEY_SUFFIX, TOKEN_SUFFIX)
+
+Identity = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A key file that was found and not yet opened."""
+    """A key file that was found and not yet opened.
+
+    Attributes:
+        domain, selector: in A-labels.
+        path: the file; its suffix says what is in it.
+        identity: changes whenever the file does; see `identity`.
+    """
 
     domain: str
     selector: str
     path: Path
+    identity: Identity = ()
+
+    @property
+    def is_token(self) -> bool:
+        """Whether the key itself is in a token."""
+        return self.path.suffix == TOKEN_SUFFIX
 
 
 @dataclass(slots=True)
@@ -37,12 +54,16 @@ class Listing:
         found: the key files, by domain and then by selector.
         faults: folders that are no domain, or a keys folder that cannot be read.
         warnings: what is there but will not be used.
+        unreadable: domains whose folder is there and cannot be listed.
+        is_readable: whether the keys folder itself could be listed.
     """
 
     domains: dict[str, list[Fault]] = field(default_factory=dict)
     found: list[Found] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     warnings: list[Fault] = field(default_factory=list)
+    unreadable: set[str] = field(default_factory=set)
+    is_readable: bool = True
 
 
 def list_keys(keys_dir: Path) -> Listing:
@@ -52,11 +73,12 @@ def list_keys(keys_dir: Path) -> Listing:
         entries = _entries(keys_dir)
     except OSError as exc:
         listing.faults.append(unreadable_folder(keys_dir, exc))
+        listing.is_readable = False
         return listing
     for entry in entries:
         if _is_folder(entry):
             _list_domain(Path(entry.path), listing)
-        elif entry.name.endswith(KEY_SUFFIX):
+        elif entry.name.endswith(_KEY_SUFFIXES):
             listing.warnings.append(
                 Fault(
                     _shown(entry.path),
@@ -75,7 +97,7 @@ def taken_selectors(keys_dir: Path, domain: str) -> frozenset[str]:
     for folder in domain_folders(keys_dir, domain):
         for entry in _entries(folder):
             stem, suffix = os.path.splitext(entry.name)
-            if suffix in (KEY_SUFFIX, RECORD_SUFFIX):
+            if suffix in (*_KEY_SUFFIXES, RECORD_SUFFIX):
                 with contextlib.suppress(KeyFault):  # such a name cannot be asked for either
                     taken.add(key_selector(stem, domain))
     return frozenset(taken)
@@ -92,6 +114,20 @@ def domain_folders(keys_dir: Path, domain: str) -> tuple[Path, ...]:
     except FileNotFoundError:
         return ()
     return tuple(Path(e.path) for e in entries if _is_folder(e) and _means(e.name, domain))
+
+
+def identity(path: Path) -> Identity:
+    """What is another number once a file was written, replaced, or given other permissions.
+
+    Links are followed, so the swap of a mounted Secret shows. A file that cannot be looked at
+    has the reason for an identity.
+    """
+    try:
+        status = os.stat(path)
+    except OSError as exc:
+        return (exc.errno or 0,)
+    changed = (status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+    return (status.st_dev, status.st_ino, status.st_mode, status.st_uid, *changed)
 
 
 def unreadable_folder(path: Path, exc: OSError) -> Fault:
@@ -119,7 +155,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return stat.S_ISDIR(os.stat(entry.path).st_mode)
     except OSError:
-        return not entry.name.endswith(KEY_SUFFIX)
+        return not entry.name.endswith(_KEY_SUFFIXES)
 
 
 def _means(name: str, domain: str) -> bool:
@@ -141,17 +177,20 @@ def _list_domain(folder: Path, listing: Listing) -> None:
         entries = _entries(folder)
     except OSError as exc:
         faults.append(unreadable_folder(folder, exc))
+        listing.unreadable.add(domain)
         return
     for entry in entries:
-        if not entry.name.endswith(KEY_SUFFIX):
+        stem, suffix = os.path.splitext(entry.name)
+        if suffix not in _KEY_SUFFIXES:
             continue
         try:
-            selector = key_selector(entry.name.removesuffix(KEY_SUFFIX), domain)
+            selector = key_selector(stem, domain)
         except KeyFault as exc:
-            fix = f"name the file <selector>{KEY_SUFFIX}: {exc.fault.fix}"
+            fix = f"name the file <selector>{suffix}: {exc.fault.fix}"
             faults.append(Fault(_shown(entry.path), exc.fault.what, fix))
         else:
-            listing.found.append(Found(domain, selector, Path(entry.path)))
+            path = Path(entry.path)
+            listing.found.append(Found(domain, selector, path, identity(path)))
 
 
 def _drop_repeated(listing: Listing) -> None:

@@ -1,34 +1,31 @@
-"""Which key signs for a domain now. Loading is IO and CPU (run it in a thread); asking is not.
+"""Which key signs for a domain now.
 
-A keyring is never changed: to take up new files, another is loaded and put in its place, whole
-or not at all.
+The keys folder is listed before the keyring is used; the keys of a domain are read and proven
+when they are first needed, in a thread, or before that in the background. From then on they are
+in memory, and asking for them is one look into a dictionary. All that changes, changes on the
+event loop and for a whole domain in one step, so nobody ever sees half of it.
 
-Which of several keys in a folder sign: per algorithm one, the first whose gate is open, in this
-order: as the settings list the selectors; else the newest file first, and among files written
-within a minute of each other, as a copy or a mounted volume does, the highest selector first
-(numbers in it compare as numbers: s202611 comes before s202610). So a new key takes over when
-its record is seen, and the old one goes on until then. With an RSA and an Ed25519 key both sign,
-RSA first (RFC 8463 §5); a folder that has both kinds asks for it.
+Which of several keys in a folder sign: per algorithm one, the first whose gate is open, in the
+order of `loading`. So a new key takes over when its record is seen, and the old one goes on
+until then. With an RSA and an Ed25519 key both sign, RSA first (RFC 8463 §5); a folder that has
+both kinds asks for it.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from relay.core.dkim.algorithm import Algorithm, PublicKey, SigningKey
-from relay.core.errors import Fault, KeyFault, key_unavailable
-from relay.keyring.files import FileKey, read_key_file
-from relay.keyring.folder import KEY_SUFFIX, Found, list_keys
-from relay.keyring.names import key_selector, signing_domain
-from relay.keyring.prove import prove
-
-_SAME_AGE_SECONDS = 60  # files of one copy or one mount
-_DIGITS = re.compile(r"([0-9]+)")
+from relay.core.dkim.algorithm import PublicKey, SigningKey
+from relay.core.errors import Fault, key_unavailable
+from relay.keyring.changes import KeyChange, changes_between, changes_of_folder
+from relay.keyring.contents import Contents, Difference, Listed, difference
+from relay.keyring.loading import DomainKeys, DomainSettings, Failed, KeySource
+from relay.keyring.stored import StoredKey
 
 
 class Gate(Protocol):
@@ -39,14 +36,6 @@ class Gate(Protocol):
 
     def detail(self, key: SigningKey) -> str:
         """What is known about its record, for the log."""
-
-
-class DomainSettings(Protocol):
-    """What the settings of a domain say about its keys."""
-
-    @property
-    def selectors(self) -> tuple[str, ...] | None:
-        """The selectors that may sign, the preferred first; none or None: all in the folder."""
 
 
 class KeyState(StrEnum):
@@ -77,21 +66,12 @@ class KeyStatus:
     public: PublicKey | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    """What could not be loaded; the selector is empty when the fault is not one key's."""
-
-    selector: str
-    fault: Fault
+Report = Callable[[KeyChange], None]
+Introduce = Callable[[Sequence[SigningKey]], Awaitable[object]]
 
 
-@dataclass(frozen=True, slots=True)
-class _DomainKeys:
-    """The keys of a domain, preferred first, and what could not be loaded."""
-
-    keys: tuple[FileKey, ...]
-    failed: tuple[_Failed, ...]
-    warnings: tuple[Fault, ...]
+async def _introduce_to_nobody(keys: Sequence[SigningKey]) -> None:
+    """For a gate that needs not be told of keys."""
 
 
 class Keyring:
@@ -99,69 +79,92 @@ class Keyring:
 
     def __init__(
         self,
-        domains: Mapping[str, _DomainKeys],
+        source: KeySource,
         *,
         gate: Gate,
-        faults: tuple[Fault, ...],
-        warnings: tuple[Fault, ...],
+        report: Report = lambda change: None,
+        introduce: Introduce = _introduce_to_nobody,
     ) -> None:
-        """For `load`.
+        """Nothing is listed yet; see `look` and `list_anew`.
 
         Args:
-            domains: the keys by domain in A-labels.
+            source: where keys come from.
             gate: whether a key may be used now.
-            faults: what cannot be used, of everything that was found.
-            warnings: what is used but should be put right.
+            report: told of everything that becomes of a key.
+            introduce: awaited with the keys of a domain that mail waits for, so that the gate
+                can ask for their records before it decides.
         """
-        self._domains = dict(domains)
+        self._source = source
         self._gate = gate
-        self._names = frozenset(self._domains)
-        self.faults = faults
-        self.warnings = warnings
+        self._report = report
+        self._introduce = introduce
+        self._contents = Contents({}, (), (), is_readable=True)
+        self._listed: dict[str, Listed] = {}
+        self._loaded: dict[str, DomainKeys] = {}
+        self._pending: dict[str, None] = {}  # not loaded yet; a dict keeps the order
+        self._unmet: set[str] = set()  # no mail has asked for them yet
+        self._locks: dict[str, asyncio.Lock] = {}
 
     @classmethod
-    def load(cls, keys_dir: Path, *, domains: Mapping[str, DomainSettings], gate: Gate) -> Keyring:
-        """Read and prove every key; about 40 ms of CPU for each, so call it in a thread.
-
-        What is wrong is in `faults`, costs only its own key or folder, and never raises.
+    def load(
+        cls,
+        keys_dir: Path,
+        *,
+        domains: Mapping[str, DomainSettings],
+        gate: Gate,
+        passphrase_file: Path | None = None,
+    ) -> Keyring:
+        """A keyring with every key read and proven, for commands; it takes its time.
 
         Args:
             keys_dir: the folder with <domain>/<selector>.pem.
             domains: the configured domains; those with a folder only need no entry.
             gate: whether a key may be used now.
+            passphrase_file: for encrypted keys of domains that name none of their own.
         """
-        listing = list_keys(keys_dir)
-        faults, warnings = listing.faults, listing.warnings
-        settings: dict[str, DomainSettings] = {}
-        for name, given in domains.items():
-            try:
-                settings[signing_domain(name)] = given
-            except KeyFault as exc:
-                faults.append(exc.fault)
-        found: dict[str, list[Found]] = {name: [] for name in settings.keys() | listing.domains}
-        for file in listing.found:
-            found[file.domain].append(file)
-        loaded: dict[str, _DomainKeys] = {}
-        for name in sorted(found):
-            failed = [_Failed("", fault) for fault in listing.domains.get(name, [])]
-            wanted = settings[name].selectors or () if name in settings else ()
-            loaded[name] = _load_domain(keys_dir / name, found[name], failed, wanted)
-            faults += [failure.fault for failure in loaded[name].failed]
-            warnings += loaded[name].warnings
-        return cls(loaded, gate=gate, faults=tuple(faults), warnings=tuple(warnings))
+        source = KeySource(keys_dir, domains, passphrase_file=passphrase_file)
+        keyring = cls(source, gate=gate)
+        keyring.list_anew(difference({}, keyring.look()))
+        for domain in keyring.pending:
+            keyring._take(domain, source.load(domain, keyring._listed[domain]))
+        return keyring
 
     @property
-    def domains(self) -> frozenset[str]:
-        """The domains that we sign for, in A-labels: configured, or with a folder."""
-        return self._names
+    def domains(self) -> Set[str]:
+        """The domains that we sign for now, in A-labels: configured, or with a folder."""
+        return self._listed.keys()
 
     @property
-    def keys(self) -> tuple[FileKey, ...]:
+    def pending(self) -> tuple[str, ...]:
+        """The domains whose keys were not read yet."""
+        return tuple(self._pending)
+
+    @property
+    def listed(self) -> Mapping[str, Listed]:
+        """What lies in the folder of each domain, as far as it was taken up."""
+        return self._listed
+
+    @property
+    def keys(self) -> tuple[StoredKey, ...]:
         """Every key that was loaded and proven."""
-        return tuple(key for entry in self._domains.values() for key in entry.keys)
+        return tuple(key for name in self._listed for key in self._of_domain(name).keys)
 
-    def signers(self, domain: str) -> tuple[FileKey, ...]:
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What cannot be used, as far as it is known."""
+        failed = (failure for name in self._listed for failure in self._of_domain(name).failed)
+        return (*self._contents.faults, *(failure.fault for failure in failed))
+
+    @property
+    def warnings(self) -> tuple[Fault, ...]:
+        """What is used but should be put right, as far as it is known."""
+        found = (fault for name in self._listed for fault in self._of_domain(name).warnings)
+        return (*self._contents.warnings, *found)
+
+    async def signers(self, domain: str) -> tuple[StoredKey, ...]:
         """The keys that sign for a domain now: at most one per algorithm, RSA first.
+
+        Waits for nothing when they are in memory.
 
         Args:
             domain: in A-labels.
@@ -169,108 +172,115 @@ class Keyring:
         Raises:
             Rejection: no key can sign now; the detail says why for each, and what to do.
         """
-        entry = self._domains.get(domain)
-        chosen: dict[Algorithm, FileKey] = {}
-        if entry is not None:
-            for key in entry.keys:
-                if key.public.algorithm not in chosen and self._gate.is_open(key):
-                    chosen[key.public.algorithm] = key
+        if domain in self._unmet:
+            await self._meet(domain)
+        chosen = []
+        for ranked in self._of_domain(domain).ranked:
+            for key in ranked:
+                if self._gate.is_open(key):
+                    chosen.append(key)
+                    break
         if not chosen:
             raise key_unavailable(domain, self._why_none(domain))
-        return tuple(chosen[algorithm] for algorithm in Algorithm if algorithm in chosen)
+        return tuple(chosen)
+
+    async def load_domain(self, domain: str, *, is_anew: bool = False) -> None:
+        """Read and prove the keys of a domain, in a thread, and take them into use.
+
+        Args:
+            domain: in A-labels.
+            is_anew: also when they were loaded before; files that are the same are not read.
+        """
+        async with self._locks.setdefault(domain, asyncio.Lock()):
+            listed = self._listed.get(domain)
+            if listed is not None and (is_anew or domain in self._pending):
+                before = self._loaded.get(domain)
+                loaded = await asyncio.to_thread(self._source.load, domain, listed, before)
+                if domain in self._listed:
+                    self._take(domain, loaded)
+        self._locks.pop(domain, None)
+
+    def list_anew(self, found: Difference) -> tuple[str, ...]:
+        """Take up what lies in the folders now. Domains that are gone end here.
+
+        Args:
+            found: what is another than in `listed`.
+
+        Returns:
+            The domains that were loaded and whose folder is another: load them anew.
+        """
+        for change in changes_of_folder(self._contents, found.contents):
+            self._report(change)
+        self._contents = replace(found.contents, domains={})
+        for domain in found.gone:
+            del self._listed[domain]
+            self._pending.pop(domain, None)
+            self._unmet.discard(domain)
+            before = self._loaded.pop(domain, _NONE)
+            for change in changes_between(domain, before, _NONE, is_ours=False):
+                self._report(change)
+        for domain, listed in found.changed.items():
+            self._listed[domain] = listed
+            if domain not in self._loaded:
+                self._pending.setdefault(domain)
+                self._unmet.add(domain)
+        return tuple(domain for domain in found.changed if domain in self._loaded)
+
+    def look(self) -> Contents:
+        """What lies in the folders now; IO, for a thread."""
+        return self._source.look()
+
+    def waits_for_token(self) -> tuple[str, ...]:
+        """The domains of which a key is in a token that could not be reached."""
+        return tuple(d for d, keys in self._loaded.items() if any(f.is_token for f in keys.failed))
 
     def statuses(self) -> tuple[KeyStatus, ...]:
-        """How every key stands now, by domain, preferred first, then what failed."""
-        return tuple(status for domain in sorted(self._names) for status in self._of(domain))
+        """How every key that was loaded stands now, by domain, preferred first, then failures."""
+        return tuple(status for domain in sorted(self._listed) for status in self._of(domain))
 
-    def _of(self, domain: str) -> list[KeyStatus]:
-        entry = self._domains[domain]
-        return [self._status(key) for key in entry.keys] + [
-            KeyStatus(domain, failed.selector, failed.fault.where, KeyState.FAULTY, _text(failed))
-            for failed in entry.failed
-        ]
+    def close(self) -> None:
+        """Let go of the tokens."""
+        self._source.close()
 
-    def _status(self, key: FileKey) -> KeyStatus:
+    async def _meet(self, domain: str) -> None:
+        """Have the keys that mail waits for read, and the gate know them."""
+        await self.load_domain(domain)
+        keys = self._of_domain(domain).keys
+        if not any(map(self._gate.is_open, keys)):
+            await self._introduce(keys)
+        self._unmet.discard(domain)
+
+    def _take(self, domain: str, loaded: DomainKeys) -> None:
+        before = self._loaded.get(domain, DomainKeys())
+        self._loaded[domain] = loaded
+        self._pending.pop(domain, None)
+        for change in changes_between(domain, before, loaded):
+            self._report(change)
+
+    def _of_domain(self, domain: str) -> DomainKeys:
+        return self._loaded.get(domain, _NONE)
+
+    def _of(self, domain: str) -> Iterable[KeyStatus]:
+        keys = self._of_domain(domain)
+        yield from map(self._status, keys.keys)
+        for failed in keys.failed:
+            fault = failed.fault
+            yield KeyStatus(domain, failed.selector, fault.where, KeyState.FAULTY, _text(failed))
+
+    def _status(self, key: StoredKey) -> KeyStatus:
         state = KeyState.USABLE if self._gate.is_open(key) else KeyState.WAITING
         path, detail = str(key.path), self._gate.detail(key)
         return KeyStatus(key.domain, key.selector, path, state, detail, key.public)
 
     def _why_none(self, domain: str) -> str:
-        if domain not in self._domains:
+        if domain not in self._listed:
             return "no key folder and no settings for this domain"
         return "; ".join(f"{status.path}: {status.detail}" for status in self._of(domain))
 
 
-def _load_domain(
-    folder: Path, found: list[Found], failed: list[_Failed], wanted: tuple[str, ...]
-) -> _DomainKeys:
-    """Load the keys of one domain.
-
-    Args:
-        folder: its folder, named after it in A-labels.
-        found: its key files.
-        failed: what is wrong in the folder already; the rest is added.
-        wanted: the selectors that the settings name, or none for all.
-    """
-    if wanted:
-        found = _listed(folder, wanted, found, failed)
-    keys: list[FileKey] = []
-    for file in found:
-        try:
-            key = read_key_file(file.path, domain=file.domain, selector=file.selector)
-            prove(key)
-        except KeyFault as exc:
-            failed.append(_Failed(file.selector, exc.fault))
-        else:
-            keys.append(key)
-    if not keys and not failed:
-        fault = Fault(str(folder), "there is no key", f"dkim-relay keys new {folder.name}")
-        failed.append(_Failed("", fault))
-    warnings = [warning for key in keys for warning in key.warnings]
-    if keys and all(key.public.algorithm is Algorithm.ED25519_SHA256 for key in keys):
-        what = "only an Ed25519 key signs, and many receivers cannot verify it"
-        fix = f"put an RSA key beside it: dkim-relay keys new {folder.name}"
-        warnings.append(Fault(str(keys[0].path), what, fix))
-    in_order = keys if wanted else by_age(keys)
-    return _DomainKeys(tuple(in_order), tuple(failed), tuple(warnings))
+_NONE = DomainKeys()
 
 
-def _listed(
-    folder: Path, wanted: tuple[str, ...], found: Iterable[Found], failed: list[_Failed]
-) -> list[Found]:
-    """The files of the selectors that the settings name, in their order."""
-    domain = folder.name
-    files = {file.selector: file for file in found}
-    listed: dict[str, Found] = {}
-    for text in wanted:
-        try:
-            selector = key_selector(text, domain)
-        except KeyFault as exc:
-            failed.append(_Failed("", exc.fault))
-            continue
-        if selector in files:
-            listed[selector] = files[selector]
-            continue
-        path = folder / f"{selector}{KEY_SUFFIX}"
-        fix = f"dkim-relay keys new {domain} --selector {selector}"
-        what = "the settings name this selector, and its key is missing"
-        failed.append(_Failed(selector, Fault(str(path), what, fix)))
-    return list(listed.values())
-
-
-def by_age(keys: Iterable[FileKey]) -> list[FileKey]:
-    """Keys in the order in which they are preferred; see the top of this module."""
-    by_name = sorted(keys, key=lambda key: _natural(key.selector), reverse=True)
-    newest = max((key.modified_seconds for key in by_name), default=0.0)
-    return sorted(by_name, key=lambda key: (newest - key.modified_seconds) // _SAME_AGE_SECONDS)
-
-
-def _natural(selector: str) -> list[tuple[int, str]]:
-    """A sort key in which digits compare as numbers."""
-    parts = _DIGITS.split(selector)
-    return [(int(part), "") if i % 2 else (0, part) for i, part in enumerate(parts)]
-
-
-def _text(failed: _Failed) -> str:
+def _text(failed: Failed) -> str:
     fault = failed.fault
     return f"{fault.what} ({fault.fix})" if fault.fix else fault.what

@@ -7,13 +7,14 @@ Everything that becomes part of a path on disk goes through here first.
 from __future__ import annotations
 
 import string
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from datetime import UTC, datetime
 
 from relay.core.address import a_label, is_domain
 from relay.core.dkim.record import record_name
 from relay.core.errors import KeyFault, SyntaxFault
 
+DEFAULT_TEMPLATE = "s{year}{month}"
 MAX_NAME_OCTETS = 253  # RFC 1035 §2.3.4: 255 on the wire, written with dots
 
 
@@ -56,21 +57,58 @@ def key_selector(text: str, domain: str) -> str:
     return name
 
 
-def default_selector(now: float, taken: Collection[str]) -> str:
-    """A selector that says the year and month of its making, like s202611.
-
-    Args:
-        now: seconds since 1970; the month is UTC's.
-        taken: selectors that exist; the first letter that makes a new name is added.
+def host_name(text: str) -> str:
+    """A name that a CNAME can lead to, in A-labels; without a final dot.
 
     Raises:
-        KeyFault: all 27 names of this month are taken.
+        KeyFault: not made of host name labels.
     """
-    plain = f"s{datetime.fromtimestamp(now, tz=UTC):%Y%m}"
-    for name in [plain] + [plain + letter for letter in string.ascii_lowercase]:
-        if name not in taken:
+    return _labels(text, "host", "give a name like s1.example.net")
+
+
+def free_selector(
+    template: str,
+    *,
+    domain: str,
+    now: float,
+    taken: Set[str],
+    companions: Collection[str] = (),
+) -> str:
+    """The first selector after a template that is free; a collision gets a letter.
+
+    Args:
+        template: a selector in which {year}, {month} and {day} stand for those of `now`.
+        domain: the signing domain in A-labels.
+        now: seconds since 1970; the date is UTC's.
+        taken: selectors that exist.
+        companions: endings; the selector with each of them has to be free too.
+
+    Raises:
+        KeyFault: another placeholder, not a selector, or all 27 names are taken.
+    """
+    plain = key_selector(_filled(template, now), domain)
+    for letter in ["", *string.ascii_lowercase]:
+        name = key_selector(plain + letter, domain)
+        if taken.isdisjoint(name + ending for ending in ("", *companions)):
             return name
-    raise KeyFault(plain, "every selector of this month is taken", "choose one with --selector")
+    fix = "choose another with --selector"
+    raise KeyFault(plain, "it is taken, and so is it with each letter behind it", fix)
+
+
+def is_template(selector: str) -> bool:
+    """Whether a selector has placeholders, or means to."""
+    return "{" in selector or "}" in selector
+
+
+def _filled(template: str, now: float) -> str:
+    date = datetime.fromtimestamp(now, tz=UTC)
+    text = template
+    for name, form in (("{year}", "%Y"), ("{month}", "%m"), ("{day}", "%d")):
+        text = text.replace(name, f"{date:{form}}")
+    if is_template(text):
+        what = "a placeholder that is not known"
+        raise KeyFault(_shown(template), what, "there are {year}, {month} and {day}")
+    return text
 
 
 def _labels(text: str, kind: str, fix: str) -> str:

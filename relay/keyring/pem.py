@@ -42,20 +42,43 @@ class PemFault(Exception):
         self.fix = fix
 
 
-def read_private_key(octets: bytes) -> PrivateKey:
+def read_private_key(
+    octets: bytes, *, passphrase: bytes | None = None, is_proven_later: bool = False
+) -> PrivateKey:
     """The RSA or Ed25519 key of a PEM file; line ends may be LF or CRLF.
+
+    Args:
+        octets: of the file.
+        passphrase: opens the key when it is encrypted; a key that is not is read without it.
+        is_proven_later: leave out the test of both primes, 46 ms, because the key has to sign
+            before another verifier until it is used.
 
     Raises:
         PemFault: what the octets are instead, and what to do about it.
     """
     _refuse_other_contents(octets)
+    is_encrypted = b"ENCRYPTED" in octets  # the label's first word, or Proc-Type: 4,ENCRYPTED
+    if is_encrypted and not passphrase:
+        raise _passphrase_missing()
     try:
-        key = load_pem_private_key(octets, password=None)
+        key = load_pem_private_key(
+            octets,
+            password=passphrase if is_encrypted else None,
+            unsafe_skip_rsa_key_validation=is_proven_later,
+        )
     except TypeError as exc:  # only said when a password is missing
-        raise _encrypted() from exc
+        raise _passphrase_missing() from exc
     except (ValueError, UnsupportedAlgorithm) as exc:
-        fix = "restore the file from where it came, or " + _NEW_KEY
-        raise PemFault("the key is damaged or of an unknown kind", fix) from exc
+        raise _unreadable(is_encrypted=is_encrypted) from exc
+    return usable_key(key)
+
+
+def usable_key(key: object) -> PrivateKey:
+    """The key, if DKIM can use it.
+
+    Raises:
+        PemFault: it is of another type, or an RSA key under 1024 bits (RFC 8301 §3.2).
+    """
     if not isinstance(key, rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey):
         kind = type(key).__name__.lstrip("_").removesuffix("PrivateKey")
         raise PemFault(f"a key of type {kind}; DKIM has RSA and Ed25519", _NEW_KEY)
@@ -75,11 +98,14 @@ def public_half(key: PrivateKey) -> PublicKey:
 def size_warning(bits: int) -> str:
     """What to know about an RSA key of this size (RFC 8301 §3.2); empty when nothing."""
     if bits < DEFAULT_RSA_BITS:
-        return f"{bits} bits can be factored by those who care; {DEFAULT_RSA_BITS} is advised"
+        return (
+            f"{bits} bits can be factored by those who care (RFC 8301 §3.2);"
+            f" {DEFAULT_RSA_BITS} is advised"
+        )
     if bits > DEFAULT_RSA_BITS:
         return (
-            f"{bits} bits: many DNS consoles cut the record and some receivers ignore it,"
-            f" without a word; {DEFAULT_RSA_BITS} is advised"
+            f"{bits} bits: the DNS answer is over 512 octets, many consoles cut the record and"
+            f" some receivers ignore it, without a word; {DEFAULT_RSA_BITS} is advised"
         )
     return ""
 
@@ -103,8 +129,6 @@ def _refuse_other_contents(octets: bytes) -> None:
 
 
 def _refuse_other_forms(octets: bytes, label: bytes) -> None:
-    if b"ENCRYPTED" in octets:  # the label's first word, or Proc-Type: 4,ENCRYPTED
-        raise _encrypted()
     if label == b"OPENSSH PRIVATE KEY":
         raise PemFault("a key in the form of OpenSSH", "ssh-keygen -p -m PKCS8 -f {path}")
     if b"\\n" in octets:
@@ -121,11 +145,20 @@ def _not_pem(octets: bytes) -> PemFault:
     except binascii.Error:
         seed = b""
     if len(seed) == ED25519_KEY_OCTETS:
-        return PemFault("an Ed25519 seed in base64, as dkimpy writes it", _NEW_KEY)
+        fix = "dkim-relay keys import --domain DOMAIN --selector SELECTOR {path}"
+        return PemFault("an Ed25519 seed in base64, as dkimpy writes it", fix)
     if octets.startswith(_DER_SEQUENCE):  # an ASCII "0" too, so after the text forms
         return PemFault("a key in DER", "openssl pkey -inform DER -in {path} -out {path}.new")
     return PemFault("not a key in PEM", "the file starts with -----BEGIN PRIVATE KEY-----")
 
 
-def _encrypted() -> PemFault:
+def _passphrase_missing() -> PemFault:
     return PemFault("the key has a passphrase", "openssl pkey -in {path} -out {path}.new")
+
+
+def _unreadable(*, is_encrypted: bool) -> PemFault:
+    if is_encrypted:
+        what = "the passphrase does not open the key, or the key is damaged"
+        return PemFault(what, "put the passphrase of this key into the passphrase file")
+    fix = "restore the file from where it came, or " + _NEW_KEY
+    return PemFault("the key is damaged or of an unknown kind", fix)

@@ -23,7 +23,7 @@ from relay.core.sasl import (
     read_plain,
 )
 from relay.listener.conversation import Conversation, SessionLimits
-from relay.listener.endpoint import Endpoint
+from relay.listener.endpoint import Endpoint, counted_as
 from relay.listener.logins import Logins
 
 _MAX_FAILURES: Final = 3  # in one session
@@ -78,7 +78,7 @@ class Authentication(Conversation):
             return
         if self._logins is None:
             return
-        who = self.address or f"uid {self.uid}"  # of a UNIX socket
+        who = counted_as(self.address) or f"uid {self.uid}"  # of a UNIX socket
         if self._logins.is_refused(who):
             self._farewell = say.AUTH_REFUSED
             return

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
@@ -25,6 +26,7 @@ _NEVER_SECONDS: Final = 86_400.0
 _HANDSHAKE_SECONDS: Final = 60.0
 _GOODBYE_SECONDS: Final = 3.0  # for the client's half of the end of TLS; many never send it
 _PROXY_SECONDS: Final = 10.0
+_TLS_BUFFER_OCTETS: Final = 16 * 1024  # a record (RFC 8446 §5.1)
 
 
 class Decoder(Protocol):
@@ -213,6 +215,8 @@ class Connection(SMTP):
         protocol = self._wire.get_protocol()
         if protocol is self:
             return  # `start_tls` has failed
+        if isinstance(protocol, SSLProtocol):
+            _fit(protocol)
         tls = cast(asyncio.BufferedProtocol, protocol)  # in all but name: uvloop's derives of none
         while octets:
             room = memoryview(tls.get_buffer(len(octets)))
@@ -220,6 +224,17 @@ class Connection(SMTP):
             room[:count] = octets[:count]
             tls.buffer_updated(count)
             octets = octets[count:]
+
+
+def _fit(tls: SSLProtocol) -> None:
+    """Let asyncio's TLS read a record at a time, on this connection.
+
+    Its buffer is 256 KiB for each connection, idle or not, and written to at once; the class
+    attribute that says so stays as it is for whoever else uses it. uvloop's buffers cost nothing
+    until they are used.
+    """
+    buffer = bytearray(_TLS_BUFFER_OCTETS)
+    vars(tls).update(max_size=len(buffer), _ssl_buffer=buffer, _ssl_buffer_view=memoryview(buffer))
 
 
 def _peer_uid(sock: socket.socket | None) -> int | None:

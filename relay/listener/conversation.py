@@ -22,6 +22,16 @@ from relay.listener.endpoint import Endpoint
 _COMMANDS_PER_TURN: Final = 100  # then others get the event loop for a moment
 # A page in a browser may post to a port of this machine: its body must not be commands.
 _NOT_SMTP: Final = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"TRACE"})
+# What is said at a limit that is no message's (those are reasons of its transaction), and its name.
+_LIMITS: Final = (
+    (say.TOO_MANY_RECIPIENTS, "max_recipients"),
+    (say.TOO_MANY_MESSAGES, "max_messages_per_session"),
+    (say.TOO_MANY_BAD_COMMANDS, "max_bad_commands"),
+    (say.LINE_TOO_LONG, "max_command_bytes"),
+    (say.AUTH_TOO_LONG, "auth_line"),
+    (say.AUTH_REFUSED, "max_failed_logins"),
+    (say.TOO_SLOW, "min_data_bytes_per_second"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +61,13 @@ class SessionLimits:
     memory_seconds: float = 10.0
 
 
+def limit_reached(limit: str, client: str, session_id: str) -> Noted:
+    """The event of a limit by the name of its setting; silence is no more than worth a note."""
+    level = "info" if limit == "idle_seconds" else "warning"
+    fields = (("limit", limit), ("client", client), ("session_id", session_id))
+    return Noted("limit.reached", level, fields)
+
+
 class Conversation(Connection):
     """Reads commands, writes replies; what commands do is `Session`'s."""
 
@@ -65,7 +82,9 @@ class Conversation(Connection):
     ) -> None:
         """See `Session`."""
         super().__init__(hostname, endpoint, loop=loop)
+        self.session_id = ""
         self._limits = limits
+        self._reached: set[str] = set()
         self._emit = emit
         self._pending: list[Coroutine[Any, Any, Reply]] = []  # replies on their way, in order
         self._is_over = self._has_talked = False
@@ -151,6 +170,7 @@ class Conversation(Connection):
             is_idle = now - self._heard_at > limits.idle_seconds
             is_slow = self._line_since and now - self._line_since > limits.command_seconds
             if is_idle or is_slow:
+                self._tell_limit("idle_seconds" if is_idle else "command_seconds")
                 self._dismiss(say.IDLE_TOO_LONG)
 
     def drain(self) -> None:
@@ -227,8 +247,18 @@ class Conversation(Connection):
     def _tell_fault(self, fault: Exception) -> None:
         self._emit(Noted("internal.failed", "error", (("exception", fault),)))
 
+    def _tell_limit(self, name: str) -> None:
+        """Tell once in a session that it has come to a limit."""
+        if name not in self._reached:
+            self._reached.add(name)
+            self._emit(limit_reached(name, self.address, self.session_id))
+
     def _say(self, reply: Reply) -> None:
         self._output.append(reply.wire())
+        if not reply.is_positive:
+            for spoken, limit in _LIMITS:
+                if reply is spoken:  # an upstream may have the same words
+                    self._tell_limit(limit)
 
     async def _complain(self, reply: Reply) -> None:
         """Say that a command makes no sense; too many of them end the session."""

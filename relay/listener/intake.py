@@ -110,6 +110,7 @@ class Intake(Conversation):
                 self._release()
                 self._go_on()
         elif now - self._heard_at > limits.idle_seconds:
+            self._tell_limit("idle_seconds")
             self._give_up(say.IDLE_TOO_LONG, Reason.CLIENT_TOO_SLOW)
         elif self._is_too_slow(message.size_octets, now - self._data_since):
             self._give_up(say.TOO_SLOW, Reason.CLIENT_TOO_SLOW)

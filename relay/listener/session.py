@@ -189,15 +189,14 @@ class Session(Authentication, Intake):
         return offered
 
     def _offers(self, keyword: str) -> bool:
-        capabilities = self._station.upstream.capabilities
-        return capabilities is not None and keyword in capabilities
+        return self._station.offers(keyword)
 
     def _offers_dsn(self) -> bool:
         """Only a hop that has DSN can keep what a client asks for with it."""
         return self._offers("DSN")
 
     def _offers_requiretls(self) -> bool:
-        return self._is_secured and self._station.upstream.is_secured and self._offers("REQUIRETLS")
+        return self._is_secured and self._station.is_secured and self._offers("REQUIRETLS")
 
     async def _noop_command(self, argument: bytes) -> None:
         self._say(say.OK)
@@ -262,6 +261,7 @@ class Session(Authentication, Intake):
         peer = Peer(
             session_id=self.session_id,
             address=self.address,
+            listener=self.endpoint.address,
             helo=self._helo,
             protocol=self._protocol(mail),
             rule=rule,
@@ -339,8 +339,7 @@ class Session(Authentication, Intake):
         if len(transit.accepted) >= self._limits.max_recipients:
             self._say(say.TOO_MANY_RECIPIENTS)  # RFC 5321 §4.5.3.1.10
             return
-        await transit.open()
-        self._pending.append(transit.recipient(rcpt))
+        self._pending.append(await transit.recipient(rcpt))
 
     async def _data_command(self, argument: bytes) -> None:
         transit = self._transit

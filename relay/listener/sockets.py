@@ -22,7 +22,8 @@ from relay.core.events import Noted
 from relay.core.policy import ClientRule
 from relay.core.reply import Reply
 from relay.listener.bind import Binding, bind
-from relay.listener.endpoint import Endpoint
+from relay.listener.conversation import limit_reached
+from relay.listener.endpoint import Endpoint, counted_as
 from relay.listener.logins import Logins
 from relay.listener.memory import Memory
 from relay.listener.session import Session, SessionLimits
@@ -168,14 +169,18 @@ class Listeners:
 
         Clients of a UNIX socket have none, and only the limit for all.
         """
-        address = self._sessions[session] = session.address
-        self._by_address[address] += 1
+        address = session.address
+        counted = self._sessions[session] = counted_as(address)
+        self._by_address[counted] += 1
         self._watch_for_gateway(address)
         if self._is_closing:  # accepted by the kernel just before the sockets closed
             return say.SHUTTING_DOWN
         if len(self._sessions) > self._max_connections:
+            self._station.emit(limit_reached("max_connections", address, session.session_id))
             return say.TOO_MANY_CONNECTIONS
-        if address and 0 < self._max_per_address < self._by_address[address]:
+        if address and 0 < self._max_per_address < self._by_address[counted]:
+            limit = "max_connections_per_address"
+            self._station.emit(limit_reached(limit, address, session.session_id))
             return say.TOO_MANY_FROM_ADDRESS
         return None
 

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from relay.core.capabilities import Capabilities
 from relay.core.complete import Trace
 from relay.core.dkim.canonical import BodyHash
 from relay.core.envelope import MailCommand, RcptCommand
@@ -18,7 +17,8 @@ from relay.core.errors import Reason, Rejection
 from relay.core.events import Event, Noted, Outcome, TransactionEnded
 from relay.core.message import Message, MessageFault, ReadLimits
 from relay.core.policy import ClientRule
-from relay.core.reply import INTERNAL_ERROR, OUT_OF_ORDER, Reply
+from relay.core.reply import ANOTHER_ROUTE, INTERNAL_ERROR, NO_ROUTE, OUT_OF_ORDER, Reply
+from relay.core.routing import RouteRule, Step, choose
 from relay.flow import Accepted, Hop, Keys, Signed, Submission, Terms, accept, forward
 from relay.listener.data import Incoming
 
@@ -26,7 +26,9 @@ from relay.listener.data import Incoming
 class Transaction(Hop, Protocol):
     """A transaction with the upstream from its first recipient on; `relay.upstream` has one."""
 
-    upstream: str
+    @property
+    def upstream(self) -> str:
+        """The upstream's name, for the log."""
 
     def recipient(self, rcpt: RcptCommand) -> Awaitable[Reply]:
         """Send RCPT at once; the reply may be awaited later, replies come in order."""
@@ -36,15 +38,14 @@ class Transaction(Hop, Protocol):
 
 
 class Upstream(Protocol):
-    """Where transactions are begun; the pool."""
-
-    @property
-    def capabilities(self) -> Capabilities | None:
-        """What the upstream offered last; None before anybody asked."""
+    """Where transactions are begun: one upstream, or several of which one will take it."""
 
     @property
     def is_secured(self) -> bool:
         """Whether every connection to it is verified TLS."""
+
+    def offers(self, keyword: str) -> bool:
+        """Whether it offered this extension when it was asked last; not, before anybody asked."""
 
     async def begin(self, mail: MailCommand) -> Transaction:
         """Take a connection.
@@ -55,18 +56,27 @@ class Upstream(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """Where the transactions of one rule go, and on which terms."""
+
+    rule: RouteRule
+    upstream: Upstream
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Station:
     """What every transaction shares; built once.
 
     Attributes:
+        ways: the first whose rule matches is taken.
         now, monotonic: the wall clock and one that never goes back, in seconds.
         unique: a new identifier, unique for ever.
         received: "full", "anonymous" or "off".
     """
 
-    terms: Terms
+    ways: tuple[Way, ...]
     keys: Keys
-    upstream: Upstream
     read_limits: ReadLimits
     hostname: str
     received: str
@@ -75,6 +85,15 @@ class Station:
     unique: Callable[[], str]
     emit: Callable[[Event], None]
 
+    def offers(self, keyword: str) -> bool:
+        """Whether an extension is offered wherever a message may go."""
+        return all(way.upstream.offers(keyword) for way in self.ways)
+
+    @property
+    def is_secured(self) -> bool:
+        """Whether every connection that a message may take is verified TLS."""
+        return all(way.upstream.is_secured for way in self.ways)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
@@ -82,6 +101,7 @@ class Peer:
 
     session_id: str
     address: str
+    listener: str
     helo: bytes
     protocol: str
     rule: ClientRule
@@ -107,6 +127,7 @@ class Transit:
         self.accepted: list[RcptCommand] = []
         self.refused = 0
         self._began_at = station.monotonic()
+        self._way: Way | None = None
         self._transaction: Transaction | None = None
         self._unavailable: Rejection | None = None
         self._last_refusal: tuple[Reply, Reason, str] | None = None
@@ -121,30 +142,51 @@ class Transit:
         """Whether any recipient was given."""
         return bool(self.accepted) or self.refused > 0
 
-    async def open(self) -> None:
-        """Take an upstream connection, at the first recipient.
+    async def recipient(self, rcpt: RcptCommand) -> Coroutine[Any, Any, Reply]:
+        """Send a recipient upstream; its reply may be awaited later.
+
+        The first one decides which way the transaction goes.
 
         Raises:
-            Rejection: none can be had; the same answer stands for the whole transaction.
+            Rejection: no connection can be had; the same answer stands for the whole transaction.
         """
-        if self._transaction is not None:
-            return
+        way = self._choose(rcpt)
+        if way is None:
+            return self._decline(NO_ROUTE, Reason.NO_ROUTE, f"RCPT TO:<{rcpt.forward_path}>")
+        if self._way is not None and way is not self._way:
+            # One transaction here is one transaction there; clients send again what gets 452.
+            detail = f"route {way.rule.name!r} after {self._way.rule.name!r}"
+            return self._decline(ANOTHER_ROUTE, Reason.ANOTHER_ROUTE, detail)
+        self._way = way
+        transaction = self._transaction or await self._begin(way)
+        return self._answer(rcpt, transaction.recipient(rcpt))
+
+    def _choose(self, rcpt: RcptCommand) -> Way | None:
+        step = Step(
+            listener=self._peer.listener,
+            client=self._peer.rule.name,
+            mail_from=self.mail.reverse_path,
+            rcpt_to=rcpt.forward_path,
+        )
+        return choose(self._station.ways, step)
+
+    async def _decline(self, reply: Reply, reason: Reason, detail: str) -> Reply:
+        self.refused += 1
+        self._last_refusal = (reply, reason, detail)
+        return reply
+
+    async def _begin(self, way: Way) -> Transaction:
         if self._unavailable is None:
             try:
-                self._transaction = await self._station.upstream.begin(self.mail)
+                self._transaction = await way.upstream.begin(self.mail)
             except Rejection as exc:
                 self._unavailable = exc
-        if self._unavailable is not None:
-            self.refused += 1
-            why = self._unavailable
-            self.refuse(why.reply, why.reason, why.detail)
-            raise why
-
-    def recipient(self, rcpt: RcptCommand) -> Coroutine[Any, Any, Reply]:
-        """Send a recipient upstream, `open` having been awaited; its reply may be awaited later."""
-        if self._transaction is None:
-            raise RuntimeError("no upstream connection was opened")
-        return self._answer(rcpt, self._transaction.recipient(rcpt))
+            else:
+                return self._transaction
+        self.refused += 1
+        why = self._unavailable
+        self.refuse(why.reply, why.reason, why.detail)
+        raise why
 
     async def _answer(self, rcpt: RcptCommand, reply: Awaitable[Reply]) -> Reply:
         try:
@@ -214,18 +256,18 @@ class Transit:
 
     async def _relay(self) -> Reply:
         station = self._station
-        if self._reader is None or self._transaction is None:
+        if self._reader is None or self._transaction is None or self._way is None:
             raise RuntimeError("finish() without a message or an upstream")
         try:
             message = self._reader.finish()
         except MessageFault as exc:
             raise exc.rejection() from exc
-        now = station.now()
-        self._accepted = accept(self._submission(message), station.terms, now)
+        now, terms = station.now(), self._way.terms
+        self._accepted = accept(self._submission(message), terms, now)
         began_at = station.monotonic()
         try:
             self._signed, reply = await forward(
-                self._accepted, self._transaction, station.keys, station.terms, now
+                self._accepted, self._transaction, station.keys, terms, now
             )
         finally:
             self._upstream_seconds = station.monotonic() - began_at
@@ -261,10 +303,12 @@ class Transit:
                 from_address=str(accepted.admission.from_address) if accepted else "",
                 signing_domain=accepted.admission.signing_domain if accepted else "",
                 signatures=tuple(f"{key.selector}/{key.public.algorithm}" for key in keys),
+                unsigned=accepted.unsigned if accepted else None,
                 message_id=_message_id(message) if message else "",
                 rcpt_to=tuple(str(rcpt.forward_path) for rcpt in self.accepted),
                 rcpt_refused=self.refused,
                 size_octets=self._reader.size_octets if self._reader else 0,
+                route=self._way.rule.name if self._way else "",
                 upstream=transaction.upstream if transaction else "",
                 reply=str(reply) if reply else "",
                 reason=reason,

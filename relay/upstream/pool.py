@@ -1,32 +1,37 @@
 """The connections to one upstream, and who may use one next. IO.
 
 A transaction gets an idle connection, the one used last first, so that the others grow old and
-are closed; else a new one is opened; else it waits its turn. A connection keeps its place among
-`max_connections` until it is gone, also while it says RSET or QUIT.
+are closed; else a new one is opened; else it waits its turn (`waiting`). `stock` has the
+connections; what speaks against one more although there is room is told by `restraint`.
 
-One sweep for all connections looks after idle time and reply timeouts; nothing else here has a
-timer or a task of its own.
+Nothing here has a task of its own. `tend` is for whoever has one to spare: then connections are
+opened before they are needed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from math import inf
 
 from relay.core.capabilities import Capabilities
 from relay.core.envelope import MailCommand
 from relay.core.errors import Rejection
 from relay.core.reply import Reply
 from relay.upstream import rejections
-from relay.upstream.connect import Opener
+from relay.upstream.breaker import State
 from relay.upstream.events import Happened, UpstreamEvent
-from relay.upstream.protocol import Command, Connection
+from relay.upstream.protocol import CLOSING, Command, Connection
+from relay.upstream.rejections import Unusable
+from relay.upstream.restraint import Restraint
 from relay.upstream.settings import UpstreamSettings
+from relay.upstream.source import Detour
+from relay.upstream.stock import Stock
 from relay.upstream.transaction import Transaction
-
-SWEEP_SECONDS = 1.0  # how late a timeout may be noticed; shorter timeouts make it shorter
+from relay.upstream.waiting import Grant, Place, Queue, Wish
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +43,16 @@ class PoolSnapshot:
         busy: in a transaction, or in an RSET or QUIT after one.
         opening: not ready yet.
         waiting: transactions in the queue.
+        allowed: transactions at the same time, as far as the hop bears them now.
+        breaker: whether the hop is left alone because no connection could be opened.
     """
 
     idle: int
     busy: int
     opening: int
     waiting: int
+    allowed: int = field(default=0, compare=False)  # what the hop bears, not what the pool holds
+    breaker: State = field(default=State.CLOSED, compare=False)
 
 
 class Pool:
@@ -52,96 +61,164 @@ class Pool:
     Args:
         settings: of the upstream.
         emit: told of connections that are opened, lost or not to be had; must not raise.
+        jitter: a number from 0 to 1, each time another, to scatter attempts with.
     """
 
     def __init__(
-        self, settings: UpstreamSettings, *, emit: Callable[[UpstreamEvent], None]
+        self,
+        settings: UpstreamSettings,
+        *,
+        emit: Callable[[UpstreamEvent], None],
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._settings = settings
         self._emit = emit
-        self._opener = Opener(settings)
-        self._connections: set[Connection] = set()
-        self._idle: list[Connection] = []  # the one used last stands last
-        self._opening = 0
-        # A waiter gets a connection, or None for a place in which it opens one itself.
-        self._waiters: deque[asyncio.Future[Connection | None]] = deque()
-        self._sweep_timer: asyncio.TimerHandle | None = None
-        self._is_closed = False
-        self._emptied = asyncio.Event()
-        self._capabilities: Capabilities | None = None
+        self._restraint = Restraint(settings, tell=self._tell, jitter=jitter)
+        self._stock = Stock(settings, tell=self._tell, on_room=self._serve, on_lost=self._end)
+        self._lent: set[Connection] = set()
+        self._queue = Queue(self)
+        self._stirred = asyncio.Event()  # there may be something to tend
+
+    @property
+    def settings(self) -> UpstreamSettings:
+        """Of the upstream."""
+        return self._settings
 
     @property
     def capabilities(self) -> Capabilities | None:
         """What the hop offered when a connection was opened last; None before the first."""
-        return self._capabilities
+        return self._stock.capabilities
 
     @property
     def is_secured(self) -> bool:
         """Whether every connection is TLS with the hop's name and certificate verified."""
         return self._settings.tls.is_verified
 
-    async def begin(self, mail: MailCommand) -> Transaction:
+    async def begin(self, mail: MailCommand, *, detour: Detour | None = None) -> Transaction:
         """Take a connection for one transaction; nothing is written yet.
 
+        Args:
+            mail: of the transaction.
+            detour: where it may go when this upstream is of no use after all.
+
         Raises:
-            Rejection: 451 4.4.1, 4.4.2, 4.7.0, 4.7.4 or 4.7.5, no connection can be opened;
-                451 4.3.2, none became free within `acquire_seconds`, or the pool is closed;
-                550 5.6.7, SMTPUTF8 is asked for and not offered; 550 5.7.30, REQUIRETLS is
-                asked for and cannot be kept.
+            Rejection: see `take`; 550 5.6.7, SMTPUTF8 is asked for and not offered;
+                550 5.7.30, REQUIRETLS is asked for and cannot be kept.
         """
-        connection = self._unused() or await self._take()
+        connection = await self.take()
         try:
-            return Transaction(mail, connection, source=self, settings=self._settings)
+            return Transaction(mail, connection, source=self, detour=detour)
         except BaseException:
             self.give_back(connection, reset=False)
             raise
 
+    async def take(self, *, fresh: bool = False) -> Connection:
+        """A live connection with nobody on it; it has to be given back.
+
+        Args:
+            fresh: for a transaction that begins anew because its connection was dead: pass over
+                those that were kept, and stand first in the queue.
+
+        Raises:
+            Unusable: 451 4.4.1, 4.4.2, 4.7.0, 4.7.4 or 4.7.5, none can be opened.
+            Rejection: 451 4.3.2, there was none within `acquire_seconds`, or the rate was used
+                up, or the pool is closed.
+        """
+        if not fresh and (connection := self._at_hand()) is not None:
+            return connection
+        deadline = self._now() + self._settings.acquire_seconds
+        wish = Wish(deadline, prefers_new=fresh, is_begun=fresh)
+        grant: Grant | None = None
+        if fresh or not self._queue:
+            grant = self._grant(wish, takes_idle=not fresh)
+        if isinstance(grant, Connection):
+            return grant
+        grant = grant or await self._queue.wait(wish)
+        try:
+            return await self._connect(grant, deadline)
+        except BaseException:
+            if not fresh:
+                self._restraint.refund()
+            raise
+
+    async def _connect(self, grant: Grant, deadline: float) -> Connection:
+        """Make a live connection of what was granted; it may take another round or two."""
+        while True:
+            if isinstance(grant, Connection):
+                if not grant.failure:
+                    return grant
+                # It was lost on the way to us: its place is, or will be, free.
+                self._end(grant)
+                wish = Wish(deadline, prefers_new=True, is_begun=True)
+                grant = self._grant(wish, takes_idle=False) or await self._queue.wait(wish)
+                continue
+            try:
+                connection = await self._open(grant)
+            except Unusable as exc:
+                if exc.refusal_code != CLOSING or not self._stock.stands or self._stock.is_closed:
+                    raise
+            else:
+                self._lent.add(connection)
+                return connection
+            # The hop takes no more connections, but lives: wait for one of those it has.
+            grant = await self._queue.wait(Wish(deadline, is_begun=True))
+
     async def close(self) -> None:
         """Close every connection: politely where nothing is under way, else at once."""
-        self._is_closed = True
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_exception(self._stopping())
-        self._waiters.clear()
-        for connection in self._idle:
-            self._dismiss(connection)
-        for connection in self._connections.difference(self._idle):
-            connection.abort("the relay is stopping")
-        self._idle.clear()
-        if self._connections:
-            await self._all_closed()
-        if self._sweep_timer is not None:
-            self._sweep_timer.cancel()
-            self._sweep_timer = None
+        self._stock.is_closed = True
+        self._queue.dismiss(self._stopping)
+        await self._stock.close()
 
     def snapshot(self) -> PoolSnapshot:
         """The state of the pool, for logs and metrics."""
         return PoolSnapshot(
-            idle=len(self._idle),
-            busy=len(self._connections) - len(self._idle),
-            opening=self._opening,
-            waiting=len(self._waiters),
+            idle=len(self._stock.idle),
+            busy=self._stock.busy,
+            opening=self._stock.opening,
+            waiting=len(self._queue),
+            allowed=self._restraint.allowed,
+            breaker=self._restraint.state,
         )
 
     # What a transaction asks.
 
     async def replace(self, why: str) -> Connection:
-        """See `relay.upstream.transaction.Source`."""
+        """See `relay.upstream.source.Source`."""
         self._tell(Happened.REPLAYED, why)
-        return await self._take(fresh=True)
+        return await self.take(fresh=True)
+
+    def spend(self, recipients: int) -> None:
+        """So many recipients are sent; they count towards the rate."""
+        if self._settings.rate_per_second:
+            self._restraint.spend(recipients, self._now())
+
+    def observe(self, reply: Reply) -> None:
+        """The hop has replied to MAIL, DATA or the message, or has said 421 to anything."""
+        if reply.code >= 400:
+            self._restraint.observe(reply, self._in_flight, self._now())
 
     def give_back(self, connection: Connection, *, reset: bool) -> None:
-        """See `relay.upstream.transaction.Source`."""
+        """See `relay.upstream.source.Source`.
+
+        What needs no reset was taken by the hop, with rare exceptions where nothing was written.
+        """
         connection.occupant = None
+        self._end(connection, is_taken=not reset)
         if connection.failure:
             return
-        settings = self._settings
-        if self._is_closed or connection.transactions >= settings.max_messages_per_connection:
-            self._dismiss(connection)
+        is_used_up = connection.transactions >= self._settings.max_messages_per_connection
+        if self._stock.is_closed or is_used_up:
+            self._stock.dismiss(connection)
         elif reset:
             self._reset(connection)
         else:
             self._make_ready(connection)
+
+    def _end(self, connection: Connection, *, is_taken: bool = False) -> None:
+        """A transaction is over, if there was one."""
+        if connection in self._lent:
+            self._restraint.ended(self._in_flight, is_taken=is_taken)
+            self._lent.remove(connection)
 
     def _reset(self, connection: Connection) -> None:
         """Say RSET; ready when it is answered.
@@ -158,170 +235,176 @@ class Pool:
         seconds = self._settings.timeouts.reset_seconds
         connection.command(Command(b"RSET\r\n", answered, seconds))
 
+    # What the queue asks.
+
+    def grant(self, wish: Wish) -> Grant | None:
+        """See `relay.upstream.waiting.Granter`."""
+        return self._grant(wish, takes_idle=True)
+
+    def take_back(self, grant: Grant, wish: Wish) -> None:
+        """See `relay.upstream.waiting.Granter`."""
+        if not wish.is_begun:
+            self._restraint.refund()
+        if isinstance(grant, Connection):
+            self._lent.discard(grant)
+            self._make_ready(grant)
+        else:
+            self._stock.opening -= 1
+            self._restraint.given_up(self._now(), is_probe=grant.is_probe)
+            self._serve()
+
+    def changes_at(self, wish: Wish) -> float:
+        """See `relay.upstream.waiting.Granter`."""
+        return self._restraint.changes_at(self._now(), is_begun=wish.is_begun)
+
+    def too_late(self) -> Rejection:
+        """See `relay.upstream.waiting.Granter`."""
+        why = self._restraint.hindrance(self._now())
+        seconds = self._settings.acquire_seconds
+        return rejections.exhausted(f"{self._settings.hop}: {why} for {seconds:g} s")
+
     # Who gets what.
 
-    async def _take(self, *, fresh: bool = False) -> Connection:
-        """A live connection with nobody on it.
+    def _grant(self, wish: Wish, *, takes_idle: bool) -> Grant | None:
+        """A connection, or a place to open one in, for the transaction that is next.
 
         Args:
-            fresh: pass over the idle ones, and stand first in the queue.
-        """
-        while not self._is_closed:
-            if not fresh and (kept := self._unused()) is not None:
-                return kept
-            if self._has_room:
-                self._opening += 1
-                return await self._open()
-            granted = await self._wait(is_first=fresh)
-            if granted is None:
-                return await self._open()
-            if not granted.failure:
-                return granted
-            fresh = True  # it was lost on the way to us: its place is, or will be, free
-        raise self._stopping()
+            wish: of that transaction.
+            takes_idle: whether an idle connection will do although a place is to become free.
 
-    def _unused(self) -> Connection | None:
-        """The idle connection that was used last, if there is any."""
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.failure:
-                return connection
-        return None
+        Returns:
+            None: it has to wait.
+
+        Raises:
+            Rejection: it need not wait: the hop is left alone, or the pool is closed.
+        """
+        stock, restraint, now = self._stock, self._restraint, self._now()
+        if stock.is_closed:
+            raise self._stopping()
+        has_idle = stock.has_idle
+        refusal = restraint.refusal(now) if wish.prefers_new or not has_idle else None
+        if refusal is not None and not has_idle:
+            raise refusal
+        if not restraint.permits(self._in_flight, now, is_begun=wish.is_begun):
+            return None
+        may_open = refusal is None and stock.has_room and restraint.may_open(now)
+        grant: Grant
+        if may_open and (wish.prefers_new or not has_idle):
+            grant = self._count_place()
+        elif has_idle and (takes_idle or refusal is not None):
+            grant = stock.idle.pop()
+            self._lent.add(grant)
+            if len(stock.idle) < self._settings.min_idle_connections:
+                self._stirred.set()
+        else:
+            return None
+        if not wish.is_begun:
+            restraint.begin(now)
+        return grant
+
+    def _at_hand(self) -> Connection | None:
+        """What `_grant` comes to nearly always, in a few steps: an idle one, and no reason not."""
+        idle, settings = self._stock.idle, self._settings
+        if not idle or self._queue or settings.rate_per_second or settings.min_idle_connections:
+            return None
+        if idle[-1].failure or self._in_flight >= self._restraint.allowed:
+            return None
+        connection = idle.pop()
+        self._lent.add(connection)
+        return connection
 
     @property
-    def _has_room(self) -> bool:
-        return len(self._connections) + self._opening < self._settings.max_connections
+    def _in_flight(self) -> int:
+        return len(self._lent) + self._stock.opening
 
-    async def _open(self) -> Connection:
-        """Open a connection in a place that is already counted."""
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+    def _make_ready(self, connection: Connection) -> None:
+        """Keep a connection, or hand it to the first waiter."""
+        if connection.failure:
+            return
+        if self._stock.is_closed:
+            self._stock.dismiss(connection)
+            return
+        self._stock.keep(connection)
+        self._serve()
+
+    def _serve(self) -> None:
+        """Something may have become possible."""
+        self._stirred.set()
+        if self._queue:
+            self._queue.serve()
+
+    # Opening.
+
+    def _count_place(self) -> Place:
+        self._stock.opening += 1
+        return Place(self._restraint.attempt())
+
+    async def _open(self, place: Place) -> Connection:
+        """Open a connection in a place that is counted already, and tell what comes of it."""
+        started = self._now()
         try:
-            connection = await self._opener.open(self._closed)
-            self._capabilities = connection.capabilities
+            connection = await self._stock.open()
         except BaseException as exc:
-            self._opening -= 1
-            self._grant_places()
-            if isinstance(exc, Rejection):
-                self._tell(Happened.FAILED, exc.detail, seconds=loop.time() - started)
+            now = self._now()
+            if isinstance(exc, Exception):
+                why = exc.detail if isinstance(exc, Rejection) else f"a fault: {exc!r}"
+                self._tell(Happened.FAILED, why, seconds=now - started)
+            if isinstance(exc, Unusable):
+                self._restraint.failed(
+                    exc, now, is_probe=place.is_probe, has_others=self._stock.stands
+                )
+            else:
+                self._restraint.given_up(now, is_probe=place.is_probe)
+            self._serve()
             raise
-        self._opening -= 1
-        self._capabilities = connection.capabilities
-        self._connections.add(connection)
-        self._emptied.clear()
-        self._tell(Happened.OPENED, connection.security, seconds=loop.time() - started)
-        if self._sweep_timer is None:
-            self._schedule_sweep()
-        if self._is_closed:
-            self._dismiss(connection)
+        self._restraint.succeeded()
+        if self._stock.is_closed:
+            self._stock.dismiss(connection)
             raise self._stopping()
         return connection
 
-    async def _wait(self, *, is_first: bool) -> Connection | None:
-        """Stand in the queue; a connection, or None for a counted place to open one in."""
-        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
-        if is_first:
-            self._waiters.appendleft(waiter)
-        else:
-            self._waiters.append(waiter)
+    async def tend(self) -> None:
+        """Keep idle connections in store, and probe a hop that is left alone; until cancelled.
+
+        One connection is opened at a time. Without this, the first transaction after the time
+        of a breaker is the probe, and no connection is opened before it is needed.
+        """
+        self._restraint.is_tended = True
+        earliest = -inf
         try:
-            async with asyncio.timeout(self._settings.acquire_seconds):
-                return await waiter
-        except TimeoutError as exc:
-            self._give_up(waiter)
-            raise rejections.exhausted(
-                f"{self._settings.hop}: all {self._settings.max_connections} connections were "
-                f"busy for {self._settings.acquire_seconds:g} s"
-            ) from exc
-        except asyncio.CancelledError:
-            self._give_up(waiter)
-            raise
+            while True:
+                self._stirred.clear()
+                opens_at = max(earliest, self._opens_ahead_at())
+                if opens_at > self._now():
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout_at(None if opens_at == inf else opens_at):
+                            await self._stirred.wait()
+                    continue
+                # Not more often than a breaker would that has just tripped, whatever goes wrong.
+                earliest = self._now() + self._settings.breaker_seconds / 2
+                with suppress(Exception):  # told already, and no message's affair
+                    self._make_ready(await self._open(self._count_place()))
+                    earliest = -inf
+        finally:
+            self._restraint.is_tended = False
 
-    def _give_up(self, waiter: asyncio.Future[Connection | None]) -> None:
-        """Leave the queue; what was granted at the last moment goes to the next one."""
-        if waiter.cancelled():
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-        elif waiter.exception() is not None:
-            return  # the pool was closed
-        elif (granted := waiter.result()) is not None:
-            self._make_ready(granted)
-        else:
-            self._opening -= 1
-            self._grant_places()
-
-    def _make_ready(self, connection: Connection) -> None:
-        """Hand a connection to the first waiter, or keep it."""
-        if connection.failure:
-            return
-        if self._is_closed:
-            self._dismiss(connection)
-            return
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(connection)
-                return
-        connection.idle_since = connection.loop.time()
-        self._idle.append(connection)
-
-    def _grant_places(self) -> None:
-        """Let waiters open connections where there is room now."""
-        while self._waiters and self._has_room:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                self._opening += 1
-                waiter.set_result(None)
-
-    # Ends.
+    def _opens_ahead_at(self) -> float:
+        """When to open a connection that nobody waits for; infinite: when something stirs."""
+        stock, restraint = self._stock, self._restraint
+        is_wanted = restraint.state is not State.CLOSED or (
+            len(stock.idle) < self._settings.min_idle_connections
+            and self._in_flight < restraint.allowed
+        )
+        if stock.is_closed or not stock.has_room or not is_wanted:
+            return inf
+        return restraint.opening_at(self._now())
 
     def _stopping(self) -> Rejection:
         return rejections.exhausted(f"{self._settings.hop}: the relay is stopping")
 
-    async def _all_closed(self) -> None:
-        """Wait for the connections to go, and help those that do not."""
-        try:
-            async with asyncio.timeout(self._settings.timeouts.quit_seconds):
-                await self._emptied.wait()
-        except TimeoutError:
-            for connection in tuple(self._connections):
-                connection.abort("QUIT was not answered")
-            await self._emptied.wait()
-
-    def _dismiss(self, connection: Connection) -> None:
-        connection.quit(self._settings.timeouts.quit_seconds)
-
-    def _closed(self, connection: Connection) -> None:
-        """A connection is gone; called by it."""
-        self._connections.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
-        if not self._connections:
-            self._emptied.set()
-        self._tell(
-            Happened.CLOSED,
-            connection.failure,
-            seconds=connection.loop.time() - connection.opened_at,
-            transactions=connection.transactions,
-        )
-        self._grant_places()
-
-    def _schedule_sweep(self) -> None:
-        shortest = min(self._settings.idle_seconds, self._settings.timeouts.shortest)
-        seconds = max(0.01, min(SWEEP_SECONDS, shortest / 4))
-        self._sweep_timer = asyncio.get_running_loop().call_later(seconds, self._sweep)
-
-    def _sweep(self) -> None:
-        """Close what is idle for too long, and fail what waits for too long."""
-        now = asyncio.get_running_loop().time()
-        for connection in tuple(self._connections):
-            connection.check(now)
-        oldest_allowed = now - self._settings.idle_seconds
-        while self._idle and self._idle[0].idle_since <= oldest_allowed:
-            self._dismiss(self._idle.pop(0))
-        self._sweep_timer = None
-        if self._connections:
-            self._schedule_sweep()
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
     def _tell(
         self, happened: Happened, detail: str, *, seconds: float = 0.0, transactions: int = 0

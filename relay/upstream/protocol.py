@@ -82,6 +82,7 @@ class Connection(asyncio.BufferedProtocol):
         "_outstanding",
         "_patience",
         "_paused",
+        "_quiet_since",
         "_reader",
         "_transport",
         "_unsent",
@@ -119,6 +120,7 @@ class Connection(asyncio.BufferedProtocol):
         self._patience = 0.0
         self._paused = False
         self._unsent = 0
+        self._quiet_since = 0.0  # seen to be so by `check`; 0: not yet
         self._writable: asyncio.Future[None] | None = None
         self.capabilities = capabilities
         self.security = security
@@ -136,6 +138,7 @@ class Connection(asyncio.BufferedProtocol):
         """Write commands: in one write when PIPELINING is offered, else each in its turn."""
         if self.failure:
             return
+        self._quiet_since = 0.0
         self._expected.extend(commands)
         if not self.capabilities.pipelining:
             self._write_next()
@@ -184,13 +187,19 @@ class Connection(asyncio.BufferedProtocol):
         self._patience = seconds
         self._deadline = self.loop.time() + seconds
 
-    def check(self, now: float) -> None:
-        """Fail the connection if its time is over.
+    def check(self, now: float, *, keepalive_seconds: float = inf) -> None:
+        """Fail the connection if its time is over; say NOOP where a client takes its time.
+
+        A client may need longer for its message than the server waits for the next command
+        (RFC 5321 §4.5.3.2.7). NOOP changes nothing of the transaction (§4.1.1.9).
 
         Args:
             now: the loop's clock.
+            keepalive_seconds: how long nothing may be said within a transaction.
         """
         if now < self._deadline:
+            if self.occupant is not None and not self._outstanding:
+                self._keep_alive(now, keepalive_seconds)
             return
         if self.failure:  # the polite close after QUIT takes too long
             self._transport.abort()
@@ -204,6 +213,12 @@ class Connection(asyncio.BufferedProtocol):
             self.abort(f"no octet of the message was taken within {self._patience:g} s")
             return
         self.abort(f"no reply to {self._expected[0]} within {self._patience:g} s")
+
+    def _keep_alive(self, now: float, seconds: float) -> None:
+        if not self._quiet_since:
+            self._quiet_since = now
+        elif now - self._quiet_since >= seconds:
+            self.command(Command(b"NOOP\r\n", self._noop_answered, seconds))
 
     def quit(self, seconds: float) -> None:
         """Say QUIT and close when it is answered (RFC 5321 §4.1.1.10)."""
@@ -236,8 +251,6 @@ class Connection(asyncio.BufferedProtocol):
             return
         if not self._outstanding and not self._reader.is_empty:
             self.abort("the server sent octets that nobody asked for")
-        if self._writable is not None:
-            self._wake_writer()
 
     def eof_received(self) -> None:
         """The server will say nothing more, so nothing more can be done here."""
@@ -277,6 +290,9 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._deadline = inf
         command.on_reply(reply)
+        # A reply ends the wait of `drain`, a part of one does not: the peer could fill our
+        # memory by saying it octet for octet without reading.
+        self._wake_writer()
         if reply.code == CLOSING:
             self.abort(f"the server closes the connection: {reply}")
         elif self._expected and not self._outstanding:
@@ -300,6 +316,10 @@ class Connection(asyncio.BufferedProtocol):
         occupant, self.occupant = self.occupant, None
         if occupant is not None:
             occupant.connection_failed(why, cause)
+
+    def _noop_answered(self, reply: Reply) -> None:
+        if not reply.is_positive:
+            self.abort(f"the server answered NOOP with {reply}")
 
     def _quit_answered(self, _reply: Reply) -> None:
         patience = self._patience

@@ -8,41 +8,53 @@ message may well go out later. `detail` names hosts, causes and fixes, and goes 
 from __future__ import annotations
 
 from relay.core.errors import Reason, Rejection
-from relay.core.reply import own
+from relay.core.reply import Reply, own
 
 
-def unreachable(detail: str) -> Rejection:
+class Unusable(Rejection):
+    """No connection can be opened: nothing was asked of the hop, so another one may be tried.
+
+    Attributes:
+        refusal_code: of the reply with which the hop refused the connection; 0: there was none.
+    """
+
+    def __init__(self, reply: Reply, detail: str, *, refusal_code: int = 0) -> None:
+        super().__init__(reply, Reason.UPSTREAM_UNAVAILABLE, detail)
+        self.refusal_code = refusal_code
+
+
+def unreachable(detail: str, *, refusal_code: int = 0) -> Unusable:
     """No connection, no greeting, or a greeting or EHLO that says no."""
     reply = own(451, "4.4.1", "The next hop cannot be reached now")
-    return Rejection(reply, Reason.UPSTREAM_UNAVAILABLE, detail)
+    return Unusable(reply, detail, refusal_code=refusal_code)
 
 
-def broken(detail: str) -> Rejection:
+def broken(detail: str) -> Unusable:
     """The connection was lost, or garbled, while it was being opened."""
     reply = own(451, "4.4.2", "The connection to the next hop was lost")
-    return Rejection(reply, Reason.UPSTREAM_UNAVAILABLE, detail)
+    return Unusable(reply, detail)
 
 
-def tls_missing(detail: str) -> Rejection:
+def tls_missing(detail: str) -> Unusable:
     """The hop does not offer the TLS that is required of it."""
     reply = own(451, "4.7.4", "The next hop offers no secure connection now")
-    return Rejection(reply, Reason.UPSTREAM_UNAVAILABLE, detail)
+    return Unusable(reply, detail)
 
 
-def tls_failed(detail: str) -> Rejection:
+def tls_failed(detail: str) -> Unusable:
     """The TLS handshake failed, or the certificate is not the hop's."""
     reply = own(451, "4.7.5", "No secure connection to the next hop is possible now")
-    return Rejection(reply, Reason.UPSTREAM_UNAVAILABLE, detail)
+    return Unusable(reply, detail)
 
 
-def auth_failed(detail: str) -> Rejection:
+def auth_failed(detail: str) -> Unusable:
     """AUTH is not offered, not permitted on this connection, or was refused."""
     reply = own(451, "4.7.0", "The next hop does not let this relay in now")
-    return Rejection(reply, Reason.UPSTREAM_UNAVAILABLE, detail)
+    return Unusable(reply, detail)
 
 
 def exhausted(detail: str) -> Rejection:
-    """All connections stayed busy for too long, or the pool is closed."""
+    """Connections or the rate were used up for too long, or the pool is closed."""
     reply = own(451, "4.3.2", "No connection to the next hop is free now")
     return Rejection(reply, Reason.UPSTREAM_UNAVAILABLE, detail)
 

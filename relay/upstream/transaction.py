@@ -5,48 +5,30 @@ The hop's replies are handed on as they are. Where there is none, a `Rejection` 
 the hop can have the message: `UPSTREAM_LOST` (it cannot) or `OUTCOME_UNKNOWN` (it may).
 
 Deviation: a kept connection that dies before it has answered anything, or answers 421 to MAIL,
-is replaced once, without the client's knowledge; nothing was accepted, so nothing can be sent
-twice.
+is replaced once, without the client's knowledge. A transaction that has another upstream to go
+to goes there when the connection is lost, or 421 is said on it, before a recipient was accepted.
+Nothing was accepted, so nothing can be sent twice.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
-from typing import Any, Protocol
 
 from relay.core.capabilities import Capabilities
 from relay.core.envelope import MailCommand, RcptCommand
 from relay.core.errors import Rejection
-from relay.core.reply import Reply
+from relay.core.profile import Profile
+from relay.core.reply import ONE_AT_A_TIME, Reply
 from relay.upstream import rejections
+from relay.upstream.pending import PendingReply
 from relay.upstream.protocol import CLOSING, Command, Connection
+from relay.upstream.rejections import Unusable
 from relay.upstream.settings import UpstreamSettings
+from relay.upstream.source import Detour, Source
 from relay.upstream.transfer import Transfer
 from relay.upstream.wire import mail_line, message_parts, rcpt_line
-
-
-class Source(Protocol):
-    """Where connections come from and go back to: the pool."""
-
-    async def replace(self, why: str) -> Connection:
-        """A connection in the place of a kept one that was dead.
-
-        Args:
-            why: what happened to the dead one.
-
-        Raises:
-            Rejection: there is none.
-        """
-
-    def give_back(self, connection: Connection, *, reset: bool) -> None:
-        """Take back a connection, in whatever state it is.
-
-        Args:
-            connection: all its replies have come, or are awaited and of no interest.
-            reset: whether it needs an RSET before the next transaction.
-        """
 
 
 class _Stage(Enum):
@@ -55,57 +37,16 @@ class _Stage(Enum):
     OVER = auto()
 
 
-class PendingReply(Awaitable[Reply]):
-    """The reply to one RCPT, to be awaited by one task; again, when that was cancelled.
-
-    Raises (when awaited):
-        Rejection: the connection was lost before the reply came.
-    """
-
-    __slots__ = ("_transaction", "_woken", "rcpt", "reply")
-
-    def __init__(self, transaction: Transaction, rcpt: RcptCommand) -> None:
-        self._transaction = transaction
-        self._woken: asyncio.Future[None] | None = None
-        self.rcpt = rcpt
-        self.reply: Reply | None = None
-
-    def __await__(self) -> Generator[Any, None, Reply]:
-        while self.reply is None:
-            if self._transaction.is_waiting:
-                self._woken = self._transaction.loop.create_future()
-                yield from self._woken
-            else:
-                yield from self._transaction.recover().__await__()
-        return self.reply
-
-    def answered(self, reply: Reply) -> None:
-        """Take the hop's reply to this RCPT."""
-        self._transaction.rcpt_answered(reply)
-        self.settle(reply)
-
-    def settle(self, reply: Reply) -> None:
-        """Take a reply, unless there is one: MAIL's own stands for all when MAIL is refused."""
-        if self.reply is None:
-            self.reply = reply
-            self.wake()
-
-    def wake(self) -> None:
-        """Let the awaiting task look again."""
-        if self._woken is not None and not self._woken.done():
-            self._woken.set_result(None)
-
-
 class Transaction:
     """One transaction, made by `Pool.begin`. Call `abandon` in the end, in any case.
 
     Attributes:
-        upstream: the upstream's name, for the log.
         accepted: how many recipients the hop has accepted (2yz).
     """
 
     __slots__ = (
         "_connection",
+        "_detour",
         "_failure",
         "_has_heard",
         "_has_replayed",
@@ -116,11 +57,9 @@ class Transaction:
         "_must_replay",
         "_recipients",
         "_replay_lock",
-        "_settings",
         "_source",
         "_stage",
         "accepted",
-        "upstream",
     )
 
     def __init__(
@@ -129,12 +68,11 @@ class Transaction:
         connection: Connection,
         *,
         source: Source,
-        settings: UpstreamSettings,
+        detour: Detour | None = None,
     ) -> None:
-        self.upstream = settings.name
         self.accepted = 0
-        self._settings = settings
         self._source = source
+        self._detour = detour
         self._mail = mail
         self._mail_is_issued = False
         self._mail_refusal: Reply | None = None
@@ -148,8 +86,22 @@ class Transaction:
         self._occupy(connection)
 
     @property
+    def upstream(self) -> str:
+        """The upstream's name, for the log."""
+        return self._settings.name
+
+    @property
+    def profile(self) -> Profile:
+        """What the upstream rewrites and limits; final once a recipient was accepted."""
+        return self._settings.profile
+
+    @property
+    def _settings(self) -> UpstreamSettings:
+        return self._source.settings
+
+    @property
     def capabilities(self) -> Capabilities:
-        """What the hop offers on this connection; final once a recipient was answered."""
+        """What the hop offers on this connection; final once a recipient was accepted."""
         return self._connection.capabilities
 
     @property
@@ -179,7 +131,10 @@ class Transaction:
         self._recipients.append(pending)
         if self._mail_refusal is not None:
             pending.settle(self._mail_refusal)
+        elif 0 < self._settings.max_recipients <= sum(p.is_hoped for p in self._recipients[:-1]):
+            pending.settle(ONE_AT_A_TIME)
         elif self.is_waiting:
+            self._source.spend(1)
             self._issue(Command(line, pending.answered, self._settings.timeouts.rcpt_seconds))
         return pending
 
@@ -214,6 +169,7 @@ class Transaction:
         try:
             transfer = Transfer(parts, self._connection, self._settings)
             reply = await transfer.run()
+            self._source.observe(reply)
         except BaseException:  # cancellation too: a message half sent is never left behind
             self._connection.abort("the message was given up on the way")
             raise
@@ -250,11 +206,20 @@ class Transaction:
         if self._failure is not None:
             raise self._failure
 
-    def rcpt_answered(self, reply: Reply) -> None:
-        """Count the reply to one RCPT; called by its `PendingReply`."""
+    def rcpt_answered(self, reply: Reply) -> bool:
+        """Count the reply to one RCPT; called by its `PendingReply`.
+
+        Returns:
+            Whether it counts: 421 does not where the transaction has somewhere else to go.
+        """
+        if reply.code == CLOSING:
+            self._source.observe(reply)
+            if self._can_replay and self._leads_on:
+                return False  # the connection fails now
         self._has_heard = True
         if reply.is_positive:
             self.accepted += 1
+        return True
 
     def connection_failed(self, why: str, cause: Exception | None) -> None:
         """The connection is of no more use; called by it."""
@@ -293,8 +258,9 @@ class Transaction:
         self._connection.command(mail, *recipients)
 
     def _mail_answered(self, reply: Reply) -> None:
+        self._source.observe(reply)
         if reply.code == CLOSING and self._can_replay:
-            return  # what a kept connection says when it was idle for too long; it fails now
+            return  # a kept connection was idle for too long, or another hop is next; it fails now
         self._has_heard = True
         if not reply.is_positive:
             self._mail_refusal = reply
@@ -313,31 +279,64 @@ class Transaction:
 
     @property
     def _can_replay(self) -> bool:
+        """Whether this may begin anew somewhere; not once a recipient was accepted."""
+        if self.accepted or self._stage is not _Stage.ADDRESSING:
+            return False
+        return self._is_stale or self._leads_on
+
+    @property
+    def _is_stale(self) -> bool:
         """Whether no reply at all was heard on a connection that was kept from before."""
         is_kept = self._connection.transactions > 1
         return is_kept and not (self._has_heard or self._has_replayed)
 
+    @property
+    def _leads_on(self) -> bool:
+        return self._detour is not None and self._detour.leads_on(self._source)
+
     async def _replay(self) -> None:
-        """Begin anew on another connection, with the recipients so far."""
+        """Begin anew on another connection, with the recipients that have no reply yet."""
         try:
-            connection = await self._source.replace(self._must_replay)
+            source, connection = await self._elsewhere(self._must_replay)
         except Rejection as rejection:
             self._fail(rejection)
             return
+        is_fallback, self._source = source is not self._source, source
         self._must_replay = ""
         self._has_replayed = True
-        self._mail_is_issued = False
+        self._has_heard = self._mail_is_issued = False
         if self._stage is not _Stage.ADDRESSING:  # abandoned meanwhile
-            self._source.give_back(connection, reset=False)
+            source.give_back(connection, reset=False)
             return
         try:
             self._occupy(connection)
         except Rejection as rejection:
-            self._source.give_back(connection, reset=False)
-            self._fail(rejection)
+            source.give_back(connection, reset=False)
+            # What a fallback cannot carry, the upstream it stands in for may: later, not never.
+            lost = rejections.lost(f"{self._settings.hop}: {rejection.detail}")
+            self._fail(lost if is_fallback else rejection)
             return
-        if self._recipients:
+        self._issue_again()
+
+    async def _elsewhere(self, why: str) -> tuple[Source, Connection]:
+        """Another connection to the same upstream, if the last one was only old; else the next."""
+        if self._is_stale:
+            try:
+                return self._source, await self._source.replace(why)
+            except Unusable as exc:
+                if not self._leads_on:
+                    raise
+                why = exc.detail
+        if self._detour is None:
+            raise rejections.lost(f"{self._settings.hop}: {why}")
+        return await self._detour.onward(self._source, why)
+
+    def _issue_again(self) -> None:
+        waiting = [p for p in self._recipients if p.reply is None]
+        if waiting:
             seconds = self._settings.timeouts.rcpt_seconds
-            offered = connection.capabilities  # which may differ from those of the dead one
-            again = [(rcpt_line(p.rcpt, offered), p.answered) for p in self._recipients]
-            self._issue(*(Command(line, answered, seconds) for line, answered in again))
+            offered = self._connection.capabilities  # which may differ from those of the dead one
+            self._source.spend(len(waiting))
+            self._issue(
+                *(Command(rcpt_line(p.rcpt, offered), p.answered, seconds) for p in waiting)
+            )

@@ -23,7 +23,7 @@ from pathlib import Path
 import dkim
 
 from relay.core.dkim.algorithm import DEFAULT_RSA_BITS, Algorithm
-from relay.keyring.files import write_key_pair
+from relay.keyring.writing import write_key_pair
 from tests.bench.workload import WORKLOADS, Workload, message
 from tests.fakes.processes import (
     LOOPBACK,

@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from tests.fakes.certificates import Certificates
 from tests.fakes.processes import (
     LOOPBACK,
     Program,
+    ProgramFailedError,
     free_port,
     port_accepts,
     smtp_greets,
@@ -42,8 +43,12 @@ IDLE_PLAIN, IDLE_TLS, SLOW = 1_000, 1_000, 200
 SESSIONS = 20
 NEEDED_FILES = 6_000
 PROBE_PAUSE_SECONDS = 0.02
+# A transaction of a slow client waits at the next hop as well, whose patience is to be five minutes
+# (RFC 5321 §4.5.3.2.7). smtp-sink's is 100 s, which a busy machine outlasts: the relay would then
+# rightly answer 451.
+SINK_SECONDS = 1800
 # With the whole crowd there, after the normal traffic.
-MAX_RESIDENT_MIB = {"uvloop": 256.0, "asyncio": 512.0}
+MAX_RESIDENT_MIB = 256.0
 KIB_PER_MIB = 1024
 
 SETTINGS = """
@@ -122,6 +127,9 @@ class LoadBench(Bench):
         }
         argv = [sys.executable, *SERVE[loop], "serve", "-c", str(settings)]
         self.relay = Program(argv, folder=folder, name="relay", environment=kept)
+        *sink, address, backlog = self.sink.argv
+        patience = ["-t", str(SINK_SECONDS)]
+        self.sink = Program([*sink, *patience, address, backlog], folder=folder, name="sink")
         self.crowd = CrowdProcess(
             sender=FROM,
             recipient=TO,
@@ -211,15 +219,13 @@ def run(loop: str, messages: int, report: Report) -> None:
             sink.wait_ready(lambda: port_accepts(bench.sink_port))
             relay.wait_ready(lambda: smtp_greets(bench.port))
             with bench.crowd as crowd:
-                measure(bench, crowd, loop, messages, report)
+                measure(bench, crowd, messages, report)
             report.must(smtp_greets(bench.port), "the relay greets the next client")
             report.must(relay.stop() == 0, "and ends with status 0 when it is told to")
         report.must(bench.complaints() == [], "its log has no warning")
 
 
-def measure(
-    bench: LoadBench, crowd: CrowdProcess, loop: str, messages: int, report: Report
-) -> None:
+def measure(bench: LoadBench, crowd: CrowdProcess, messages: int, report: Report) -> None:
     """From a quiet relay to a full one, and back."""
     bench.traffic(messages // 4)  # caches, pools and the allocator have what they want
     report.line("memory at rest", f"{bench.resident_mib():.1f} MiB")
@@ -231,12 +237,14 @@ def measure(
         each = (bench.resident_mib() - before) * KIB_PER_MIB / count
         report.line(f"memory of {count} {kind} connections", f"{each:.1f} KiB each")
     report.traffic("20 sessions with the crowd", bench.traffic(messages))
-    resident, limit = bench.resident_mib(), MAX_RESIDENT_MIB[loop]
+    resident = bench.resident_mib()
     report.line("memory with the crowd", f"{resident:.1f} MiB")
     last = crowd.finish()
-    wait_until(lambda: bench.stored() >= bench.sent + SLOW, what="all is stored", wait_seconds=30)
+    answered = bench.sent + last["slow"].get("250", 0)
+    with suppress(ProgramFailedError):  # the report says it below
+        wait_until(lambda: bench.stored() >= answered, what="what was answered is stored")
     report.line("memory when it has gone", f"{bench.resident_mib():.1f} MiB")
-    report.must(resident < limit, f"it stayed under {limit:.0f} MiB")
+    report.must(resident < MAX_RESIDENT_MIB, f"it stayed under {MAX_RESIDENT_MIB:.0f} MiB")
     came = {"plain": "220 250", "tls": "220 250", "slow": "220 250 250 250 354"}
     counts = {"plain": IDLE_PLAIN, "tls": IDLE_TLS, "slow": SLOW}
     report.must(

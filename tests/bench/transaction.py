@@ -36,6 +36,9 @@ ROUNDS = 15  # many short ones: whatever else the machine does disturbs all cont
 LINE = b"The quick brown fox jumps over the lazy dog, and this line is 78 octets long.\r\n"
 EXTENSIONS = ("PIPELINING", "SIZE", "8BITMIME")
 
+# What we ask of ourselves: on a kept connection, at most so many times what aiosmtplib needs.
+JUDGED, MOST = "2 KB, 1 recipient", 0.45
+
 Send = Callable[[], Awaitable[None]]
 
 
@@ -158,7 +161,7 @@ async def cpu_us(sends: Sequence[Send], messages: int) -> float:
 async def compare(plain: int, chunking: int, messages: int) -> None:
     """All workloads, contenders taking turns."""
     for title, size_octets, recipient_count, sessions, share in (
-        ("2 KB, 1 recipient", 2_000, 1, 1, 1.0),
+        (JUDGED, 2_000, 1, 1, 1.0),
         ("2 KB, 1 recipient, 20 at once", 2_000, 1, 20, 1.0),
         ("2 KB, 10 recipients", 2_000, 10, 1, 0.5),
         ("100 KB, 1 recipient", 100_000, 1, 1, 0.2),
@@ -184,7 +187,10 @@ async def compare(plain: int, chunking: int, messages: int) -> None:
             figures = await in_turns(contenders, int(messages * share))
         base = figures["aiosmtplib"]
         for name, us in figures.items():
-            print(f"{title:30} {name:12} {us:8.0f} us/message {us / base:6.2f} x aiosmtplib")
+            told = f"{title:30} {name:12} {us:8.0f} us/message {us / base:6.2f} x aiosmtplib"
+            is_judged = title == JUDGED and name != "aiosmtplib"
+            verdict = "within" if us <= MOST * base else "OVER"
+            print(f"{told}, {verdict} {MOST}" if is_judged else told)
 
 
 async def in_turns(contenders: Mapping[str, Sequence[Send]], messages: int) -> dict[str, float]:

@@ -5,6 +5,8 @@ Pure. RFC 5322 §3.4, §3.6.2 and §4.4 (addresses), RFC 6854 (groups), RFC 8616
 
 from __future__ import annotations
 
+from functools import partial
+
 from tests.fakes.corpus_case import (
     BAD_AUTHOR,
     IDN_DOMAIN,
@@ -14,6 +16,7 @@ from tests.fakes.corpus_case import (
     Case,
     Expectation,
     Relayed,
+    compose,
     with_header,
     with_values,
 )
@@ -98,7 +101,17 @@ TWO = b"Jane <jane@example.com>, Bob <bob@example.com>"
 
 SENDERS: tuple[Case, ...] = (
     with_header("sender-of-another-domain", b"Sender: Robot <robot@example.net>\r\n"),
-    with_header("sender-that-is-no-address", b"Sender: Robot\r\n"),
+    with_header(
+        "sender-without-a-domain",
+        b"Sender: Robot\r\n",
+        becomes=partial(compose, extra=b"Sender: Robot@example.com\r\n"),
+    ),
+    with_header("sender-that-is-no-address", b"Sender: Robot and others\r\n"),
+    with_values(
+        "recipients-without-a-domain",
+        {"becomes": partial(compose, fields={"To": b"Ann <root@example.com>, ops@example.com"})},
+        To=b"Ann <root>, ops",
+    ),
     with_values("two-authors-and-a-sender", From=TWO + b"\r\nSender: jane@example.com"),
     with_values(
         "two-authors-and-two-senders",

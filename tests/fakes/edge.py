@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
+from typing import Any
 
 from argon2 import PasswordHasher
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -18,6 +19,7 @@ from relay.core.events import Event, Noted, TransactionEnded
 from relay.core.message import ReadLimits
 from relay.core.policy import ClientRule, SigningDomains
 from relay.core.reply import TOO_MANY_CONNECTIONS
+from relay.core.routing import RouteRule, SigningPolicy
 from relay.flow import Terms
 from relay.listener.bind import Binding
 from relay.listener.endpoint import PLAIN, Endpoint
@@ -25,7 +27,9 @@ from relay.listener.logins import LoginLimits, Logins
 from relay.listener.memory import Memory
 from relay.listener.session import Session, SessionLimits
 from relay.listener.sockets import Listeners
-from relay.listener.transit import Station, Upstream
+from relay.listener.transit import Station, Upstream, Way
+from relay.upstream.pool import Pool
+from relay.upstream.route import Route
 from tests.fakes.smtp_client import MemoryClient
 from tests.fakes.upstream import FakeUpstream
 
@@ -80,7 +84,7 @@ class MemoryKeys:
         """The domains there are keys for."""
         return list(self._keys)
 
-    def signers(self, domain: str) -> Sequence[SigningKey]:
+    async def signers(self, domain: str) -> Sequence[SigningKey]:
         """The key of a domain."""
         if self.fault is not None:
             raise self.fault
@@ -157,13 +161,8 @@ class Edge:
         numbers = itertools.count(1)
         seconds = itertools.count(100)
         self.station = Station(
-            terms=Terms(
-                domains=SigningDomains(
-                    dict.fromkeys(self.keys.domains, False), organizational=lambda _: None
-                )
-            ),
+            ways=(self.way("default", self.upstream),),
             keys=self.keys,
-            upstream=self.upstream,
             read_limits=read_limits,
             hostname=self.hostname,
             received=received,
@@ -173,9 +172,10 @@ class Edge:
             emit=self._emit,
         )
 
-    def use_upstream(self, upstream: Upstream) -> None:
-        """Put another upstream behind the sessions to come: a real pool."""
-        self.station = replace(self.station, upstream=upstream)
+    def use_upstream(self, *pools: Pool) -> None:
+        """Put other upstreams behind the sessions to come: real pools, in order."""
+        route = Route(pools, emit=lambda event: None)
+        self.station = replace(self.station, ways=(self.way("default", route),))
 
     def client(self, address: str = "127.0.0.1") -> MemoryClient:
         """A client of a new session; both are in memory."""
@@ -235,6 +235,23 @@ class Edge:
             self.upstream.final_gate.set()
             self.upstream.release()
             await listeners.close(5.0)
+
+    def way(
+        self,
+        name: str,
+        upstream: Upstream,
+        signing: SigningPolicy = SigningPolicy.SIGN,
+        **criteria: Any,
+    ) -> Way:
+        """A way to an upstream; put several in `station` with `replace`."""
+        domains = SigningDomains(
+            dict.fromkeys(self.keys.domains, False), organizational=lambda _: None
+        )
+        return Way(
+            rule=RouteRule(name=name, **criteria),
+            upstream=upstream,
+            terms=Terms(domains=domains, signing=signing),
+        )
 
     @property
     def endings(self) -> list[TransactionEnded]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from relay.core.capabilities import Capabilities, parse_capabilities
 from relay.core.errors import Rejection
+from relay.core.profile import GENERIC, Profile
 from relay.core.reply import Reply, own
 
 ESMTP = parse_capabilities([b"SIZE 0", b"8BITMIME", b"SMTPUTF8", b"PIPELINING"])
@@ -22,12 +23,14 @@ class FakeHop:
 
     Attributes:
         capabilities: what it offers.
+        profile: what it is known to do.
         reply: its answer to the end of the data.
         lost: raised instead of an answer, when there is one.
         sent: the header section and the body of each message, as they were handed over.
     """
 
     capabilities: Capabilities = ESMTP
+    profile: Profile = GENERIC
     reply: Reply = field(default_factory=lambda: own(250, "2.0.0", "Queued as 1"))
     lost: Rejection | None = None
     sent: list[tuple[bytes, tuple[bytes, ...]]] = field(default_factory=list)

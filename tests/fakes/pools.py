@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from relay.core.envelope import MailCommand, RcptCommand
 from relay.core.reply import Reply
 from relay.upstream.events import UpstreamEvent
 from relay.upstream.pool import Pool
+from relay.upstream.secret import Secret
 from relay.upstream.settings import Tls, UpstreamSettings
 from relay.upstream.transaction import Transaction
 from tests.fakes.smarthost import Smarthost
@@ -32,13 +34,17 @@ def rcpt_to(path: bytes = b"ann@sink.test", **parameters: Any) -> RcptCommand:
 
 
 def upstream(port: int, **changes: Any) -> UpstreamSettings:
-    """Settings of an upstream on loopback, in clear unless changed."""
+    """Settings of an upstream on loopback, in clear and without any pause unless changed."""
     settings: dict[str, Any] = {
         "name": "esp",
         "host": "127.0.0.1",
         "port": port,
         "tls": Tls.NONE,
+        "breaker_seconds": 0.0,
+        "backoff_seconds": 0.0,
     } | changes
+    if isinstance(password := settings.get("password"), str):
+        settings["password"] = Secret(password)
     return UpstreamSettings(**settings)
 
 
@@ -72,3 +78,10 @@ async def relay(pool: Pool, header: bytes = HEADER, body: bytes = BODY) -> Reply
         return await transaction.send(header, [body])
     finally:
         await transaction.abandon()
+
+
+async def settled(pool: Pool, *, idle: int) -> None:
+    """Wait until so many connections are idle; the loop is all that has to run for it."""
+    async with asyncio.timeout(20):
+        while pool.snapshot().idle != idle:  # noqa: ASYNC110 - a pool tells nobody of this
+            await asyncio.sleep(0)

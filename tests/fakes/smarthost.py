@@ -83,6 +83,8 @@ class Smarthost:
         implicit: whether TLS starts with the first octet.
         users: name → password; AUTH is offered when there are any, also in clear.
         mechanisms: of AUTH.
+        is_lmtp: whether LMTP is spoken (RFC 2033); messages to several recipients are not.
+        path: of a UNIX socket to listen on, in place of a port.
         port: 0: any free one.
         receive_buffer_octets: of the kernel, 0: its default; small ones fill soon.
     """
@@ -96,6 +98,8 @@ class Smarthost:
         implicit: bool = False,
         users: Mapping[str, str] | None = None,
         mechanisms: Sequence[str] = ("PLAIN", "LOGIN"),
+        is_lmtp: bool = False,
+        path: str = "",
         port: int = 0,
         receive_buffer_octets: int = 0,
     ) -> None:
@@ -105,6 +109,8 @@ class Smarthost:
         self.implicit = implicit
         self.users = users or {}
         self.mechanisms = mechanisms
+        self.is_lmtp = is_lmtp
+        self.path = path
         self.port = port
         self.received: list[Received] = []
         self.sessions: list[Session] = []
@@ -167,12 +173,17 @@ class Smarthost:
         await self.until(lambda: self.open_sessions == 0)
 
     async def __aenter__(self) -> Self:
+        context = self.tls if self.implicit else None
+        if self.path:
+            self._server = await asyncio.start_unix_server(
+                self._connected, path=self.path, ssl=context
+            )
+            return self
         listening = socket.create_server(("127.0.0.1", self.port), backlog=512)
         if self._receive_buffer_octets:
             size = self._receive_buffer_octets
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
         self.port = listening.getsockname()[1]
-        context = self.tls if self.implicit else None
         self._server = await asyncio.start_server(self._connected, sock=listening, ssl=context)
         return self
 
@@ -197,7 +208,9 @@ class Smarthost:
             raise RuntimeError("not in a task")
         # asyncio does it only for sockets that it has made itself; without it, two small writes
         # in a row wait for the client's delayed acknowledgement.
-        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not self.path:
+            connection = writer.get_extra_info("socket")
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         session = Session(len(self.sessions) + 1)
         self.sessions.append(session)
         dialogue = Dialogue(self, session, reader, writer)

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from tests.fakes.smarthost_logins import LOGINS
 from tests.fakes.smarthost_script import (
     Drip,
     Fault,
@@ -36,6 +37,7 @@ class Host(Protocol):
     implicit: bool
     users: Mapping[str, str]
     mechanisms: Sequence[str]
+    is_lmtp: bool
     received: list[Received]
     violations: list[str]
 
@@ -95,6 +97,9 @@ class Dialogue:
             b"QUIT": self._quit,
         }
         verb = line.split(b" ")[0].upper()
+        if self.host.is_lmtp:  # RFC 2033 §4.1
+            handlers[b"LHLO"] = handlers.pop(b"EHLO")
+            del handlers[b"HELO"]
         if verb in handlers:
             await handlers[verb](line)
         else:
@@ -136,22 +141,34 @@ class Dialogue:
         if (rule := self.host.rule("auth", line, self.session.number)) is not None:
             await self._do(rule.steps)
             return
-        match words[1].upper().decode():
-            case "PLAIN" if "PLAIN" in self.host.mechanisms:
-                initial = words[2] if len(words) > 2 else await self._challenge("")
-                _, name, password = base64.b64decode(initial).split(b"\0")
-            case "LOGIN" if "LOGIN" in self.host.mechanisms:
-                initial = words[2] if len(words) > 2 else await self._challenge("VXNlcm5hbWU6")
-                name = base64.b64decode(initial)
-                password = base64.b64decode(await self._challenge("UGFzc3dvcmQ6"))
-            case _:
-                await self._write(reply("504 5.5.4 Unknown mechanism"))
-                return
-        if self.host.users.get(name.decode()) == password.decode():
-            self.session.user = name.decode()
+        mechanism = words[1].upper().decode()
+        if mechanism not in self.host.mechanisms:
+            await self._write(reply("504 5.5.4 Unknown mechanism"))
+            return
+        initial = words[2] if len(words) > 2 else None
+        if user := await LOGINS[mechanism](self, initial):
+            self.session.user = user
             await self._write(reply("235 2.7.0 Welcome"))
         else:
             await self._write(reply("535 5.7.8 Who?"))
+
+    # For logins.
+
+    @property
+    def users(self) -> Mapping[str, str]:
+        """Name → password or token."""
+        return self.host.users
+
+    @property
+    def certificate_names(self) -> tuple[str, ...]:
+        """The names in the client's verified certificate."""
+        tls = self.writer.get_extra_info("ssl_object")
+        shown = (tls.getpeercert() if tls is not None else None) or {}
+        return tuple(value for _, value in shown.get("subjectAltName", ()))
+
+    async def challenged(self, octets: bytes) -> bytes:
+        """What the client answers to a challenge."""
+        return base64.b64decode(await self._challenge(base64.b64encode(octets).decode("ascii")))
 
     async def _mail(self, line: bytes) -> None:
         self._check_parameters(line)
@@ -241,7 +258,7 @@ class Dialogue:
                 case Drip():
                     for octet in step.octets:
                         await self._write(bytes([octet]))
-                        await asyncio.sleep(0)
+                        await asyncio.sleep(step.pause_seconds)
                 case Pause():
                     await asyncio.sleep(step.seconds)
                 case Fault():

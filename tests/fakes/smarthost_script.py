@@ -49,9 +49,10 @@ class Fault(Enum):
 
 @dataclass(frozen=True)
 class Drip:
-    """Octets that go out one by one."""
+    """Octets that go out one by one, with time between them if there is to be any."""
 
     octets: bytes
+    pause_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

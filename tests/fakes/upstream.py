@@ -16,6 +16,7 @@ from typing import Any
 from relay.core.capabilities import Capabilities
 from relay.core.envelope import MailCommand, RcptCommand
 from relay.core.errors import Reason, Rejection
+from relay.core.profile import GENERIC, Profile
 from relay.core.reply import Reply, own
 
 QUEUED = Reply(250, (b"2.0.0 Ok: queued as 4F",))
@@ -88,6 +89,11 @@ class FakeTransaction:
         """What the upstream offers."""
         return self._owner.capabilities
 
+    @property
+    def profile(self) -> Profile:
+        """What the upstream is known to do."""
+        return GENERIC
+
     def recipient(self, rcpt: RcptCommand) -> Awaitable[Reply]:
         """Take a recipient; its reply may be awaited later."""
         self.recipients.append(rcpt)
@@ -144,6 +150,10 @@ class FakeUpstream:
         self.transactions: list[FakeTransaction] = []
         self.begins = 0
         self._event = asyncio.Event()
+
+    def offers(self, keyword: str) -> bool:
+        """Whether the upstream is known to offer this."""
+        return self.capabilities is not None and keyword in self.capabilities
 
     async def begin(self, mail: MailCommand) -> FakeTransaction:
         """Begin a transaction."""

@@ -1,17 +1,19 @@
-"""Every stage of an upstream session, times every way to misbehave.
+"""Every stage of an upstream session, times every way to misbehave (see `tests.faults.matrix`).
 
-For each: the caller gets the right answer within a bounded time; the pool recovers; no
-connection and no task is left behind; nothing answered 2yz is missing at the smarthost; nothing
-arrives twice unless the outcome was unknown.
+For each: the caller gets the right answer, however long the smarthost is silent; the next message
+passes; no connection and no task is left behind; nothing answered 2yz is missing at the
+smarthost; nothing is stored twice unless the outcome was unknown.
+
+Time jumps ahead whenever both sides wait (`tests.fakes.jumping_loop`): a test that ends at all
+has shown that the wait was bounded.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import pytest
@@ -20,176 +22,207 @@ from relay.core.errors import Reason, Rejection
 from relay.upstream.pool import Pool
 from relay.upstream.settings import Timeouts, Tls
 from tests.fakes.certificates import Certificates
-from tests.fakes.pools import (
-    BODY,
-    HEADER,
-    LINE,
-    accepted_transaction,
-    mail_from,
-    pool_to,
-    rcpt_to,
-    relay,
-)
-from tests.fakes.smarthost import (
-    ALL_EXTENSIONS,
-    EXTENSIONS,
-    Drip,
-    Fault,
-    Smarthost,
-    Step,
-    reply,
-    unused_port,
-)
+from tests.fakes.jumping_loop import run_jumping
+from tests.fakes.pools import LINE, accepted_transaction, mail_from, pool_to, rcpt_to
+from tests.fakes.smarthost import ALL_EXTENSIONS, EXTENSIONS, Smarthost, unused_port
+from tests.faults.matrix import CASES, EVERYTHING, LEFT_OUT, OPENING, PASSED_ON, Case
 
-PATIENCE_SECONDS = 0.2
-TIMEOUTS = Timeouts(**{name: PATIENCE_SECONDS for name in Timeouts.__slots__})
+PATIENCE_SECONDS = 10.0
+SETTINGS: dict[str, Any] = {
+    "timeouts": Timeouts(**{name: PATIENCE_SECONDS for name in Timeouts.__slots__}),
+    "connect_seconds": PATIENCE_SECONDS,
+    "idle_seconds": 1_000_000.0,
+}
+FIRST, SECOND, LAST = b"the first one\r\n", b"the second one\r\n", b"the last one\r\n"
 BIG = LINE * 60_000  # more than all buffers between here and there
-USUAL = {
-    "banner": "220 hello",
-    "ehlo": "250 smarthost.test",
-    "starttls": "220 go",
-    "auth": "235 2.7.0 in",
-    "mail": "250 2.1.0 ok",
-    "rcpt": "250 2.1.5 ok",
-    "data": "354 go",
-    "dot": "250 2.0.0 queued",
-    "rset": "250 2.0.0 reset",
-    "quit": "221 2.0.0 bye",
-}
-OPENING = ("connect", "banner", "ehlo", "starttls", "auth")
-SILENT: dict[str, tuple[Step, ...]] = {
-    "black hole": (Fault.BLACK_HOLE,),
-    "reset": (Fault.RESET,),
-    "close": (Fault.CLOSE,),
-}
-SPOKEN: dict[str, tuple[Step, ...]] = {
-    "421": (reply("421 4.3.2 Going down"), Fault.CLOSE),
-    "451": (reply("451 4.3.0 Not now"),),
-    "554": (reply("554-5.7.1 Never", "554 5.7.1 Never ever"),),
-    "251": (reply("251 2.0.0 Odd"),),
-    "252": (reply("252 2.0.0 Odd"),),
-    "garbage": (b"\x00\xff this is no reply\r\n",),
-    "long": (b"250 " + b"x" * 1_000_000 + b"\r\n",),
-}
-REPLY = {"421": "421", "451": "451", "554": "554"}
+WITHIN_OCTETS = 10_000
+HEADER = b"From: App <app@example.com>\r\n"
 
 
-@dataclass(frozen=True)
-class Case:
-    """One field of the matrix.
-
-    Attributes:
-        stage: of `Smarthost.on`.
-        fault: its name.
-        verb: BDAT or DATA.
-        outcomes: what the caller may see; more than one where the order of segments decides.
-    """
-
-    stage: str
-    fault: str
-    verb: str
-    outcomes: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.stage}-{self.fault}-{self.verb}".replace(" ", "_")
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """What the smarthost does."""
-        match self.fault:
-            case "drip":
-                return (Drip(reply(USUAL[self.stage])),)
-            case "twice":
-                return (reply(USUAL[self.stage], USUAL[self.stage]),)
-            case _:
-                return (SILENT | SPOKEN)[self.fault]
+def test_the_matrix_is_whole() -> None:
+    """Every field is a case, or has a reason why it is none."""
+    assert len(EVERYTHING) == len({str(case) for case in EVERYTHING}) == 12 * 14 * 2 * 2
+    assert len(CASES) == 329
+    assert LEFT_OUT == {
+        "what a server says first is its banner": 40,
+        "only connecting can be refused": 44,
+        "a kept connection is past its opening": 112,
+        "before the message, it does not matter how it will go": 56,
+        "BDAT goes without DATA": 26,
+        "said after a message only": 52,
+        "after the message, it does not matter how it went": 13,
+    }
+    assert len(CASES) + LEFT_OUT.total() == len(EVERYTHING)
 
 
-def outcome_in_opening(stage: str, fault: str) -> str:
-    """Nothing of the message is at stake: sent, or 451 before anything was asked."""
-    if fault == "drip":
-        return "sent"
-    if stage == "ehlo" and fault in ("451", "554", "251", "252"):
-        return "sent"  # by HELO
-    if stage == "starttls" and fault == "twice":
-        return "sent"  # what was said in clear is discarded
-    return "unavailable"
+@pytest.mark.parametrize("case", [c for c in CASES if c.stage in OPENING], ids=str)
+def test_a_fault_while_opening(case: Case, certificates: Certificates) -> None:
+    """Nothing was begun: 451, or no matter; the next message opens another connection."""
+    run_jumping(misbehave(case, certificates))
 
 
-def outcomes_of_command(stage: str, fault: str, verb: str) -> tuple[str, ...]:
-    """Passed on, or lost before the end of the message."""
-    if fault in REPLY:
-        return (REPLY[fault],)
-    if fault == "drip" or (fault in ("251", "252") and stage != "data"):
-        return ("sent",)
-    if fault == "twice" and stage == "data":
-        return ("unknown",)  # the second 354 stands where the reply to the message should be
-    if fault == "twice" and stage == "mail" and verb == "BDAT":
-        # RCPT's own reply is the surplus one; it is noticed before the message, or stands where
-        # the reply to the message should be.
-        return ("lost", "sent")
-    return ("lost",)
+@pytest.mark.parametrize("case", [c for c in CASES if c.stage in ("mail", "rcpt", "data")], ids=str)
+def test_a_fault_before_the_message(case: Case, certificates: Certificates) -> None:
+    """The smarthost does not have the message, and the caller knows it."""
+    run_jumping(misbehave(case, certificates))
 
 
-def outcome_after_message(fault: str) -> str:
-    """Passed on, or unknown."""
-    if fault in REPLY:
-        return REPLY[fault]
-    return "sent" if fault in ("drip", "251", "252", "twice") else "unknown"
+@pytest.mark.parametrize("case", [c for c in CASES if c.stage in ("body", "dot")], ids=str)
+def test_a_fault_in_or_after_the_message(case: Case, certificates: Certificates) -> None:
+    """The smarthost's own word, or the truth about its silence."""
+    run_jumping(misbehave(case, certificates))
 
 
-def outcome_within_message(fault: str) -> str:
-    """Passed on, or lost; a server that reads on and says nothing has the message."""
-    if fault in REPLY:
-        return REPLY[fault]
-    return "unknown" if fault == "black hole" else "lost"
+@pytest.mark.parametrize("case", [c for c in CASES if c.stage == "connect"], ids=str)
+def test_a_fault_while_connecting(case: Case, certificates: Certificates) -> None:
+    """A closed port; a port whose host takes no more; a host that hangs up at once."""
+    if case.fault == "refused":
+        run_jumping(connect_in_vain(takes_none=False))
+    elif case.fault == "black hole":
+        run_jumping(connect_in_vain(takes_none=True))
+    else:
+        run_jumping(misbehave(case, certificates))
 
 
-def matrix() -> list[Case]:
-    """All cases but those for RSET and QUIT."""
-    faults = (*SILENT, *SPOKEN, "drip", "twice")
-    cases = [Case("connect", fault, "DATA", ("unavailable",)) for fault in SILENT]
-    for stage, fault in product(OPENING[1:], faults):
-        cases.append(Case(stage, fault, "DATA", (outcome_in_opening(stage, fault),)))
-    for verb, stage, fault in product(("BDAT", "DATA"), ("mail", "rcpt", "data"), faults):
-        if stage != "data" or verb == "DATA":
-            cases.append(Case(stage, fault, verb, outcomes_of_command(stage, fault, verb)))
-    for verb, fault in product(("BDAT", "DATA"), faults):
-        cases.append(Case("dot", fault, verb, (outcome_after_message(fault),)))
-    for verb, fault in product(("BDAT", "DATA"), (*SILENT, *SPOKEN)):
-        cases.append(Case("body", fault, verb, (outcome_within_message(fault),)))
-    return cases
+@pytest.mark.parametrize("case", [c for c in CASES if c.stage == "rset"], ids=str)
+def test_a_fault_at_rset(case: Case) -> None:
+    """After a refused message, the next one goes out once, if need be by another connection."""
+
+    async def run() -> None:
+        async with smarthost_and_pool(case) as (host, pool):
+            host.on("dot", *Case("dot", "554", case.verb, is_kept=True).steps, times=1)
+            host.on("rset", *case.steps, session=1)
+            assert await attempt(pool, FIRST) == "554"
+            assert await attempt(pool, SECOND) == "sent"
+            assert [stored(host, body) for body in (FIRST, SECOND)] == [0, 1]
+
+    run_jumping(run())
 
 
-CASES = matrix()
+@pytest.mark.parametrize("case", [c for c in CASES if c.stage == "quit"], ids=str)
+def test_a_fault_at_quit(case: Case) -> None:
+    """The connection goes, whatever is said to QUIT, and the next message takes another."""
+
+    async def run() -> None:
+        async with smarthost_and_pool(case, max_messages_per_connection=1) as (host, pool):
+            host.on("quit", *case.steps, session=1)
+            assert await attempt(pool, FIRST) == "sent"
+            await host.until(lambda: host.open_sessions == 0)
+            assert await attempt(pool, SECOND) == "sent"
+            assert [stored(host, body) for body in (FIRST, SECOND)] == [1, 1]
+
+    run_jumping(run())
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if c.stage == "rset" and c.verb == "DATA"], ids=str
+)
+def test_a_fault_at_rset_after_a_transaction_without_a_message(case: Case) -> None:
+    """The same where the client leaves after RCPT."""
+
+    async def run() -> None:
+        async with smarthost_and_pool(case) as (host, pool):
+            host.on("rset", *case.steps, session=1)
+            await (await accepted_transaction(pool)).abandon()
+            assert await attempt(pool, SECOND) == "sent"
+            assert stored(host, SECOND) == 1
+
+    run_jumping(run())
+
+
+async def misbehave(case: Case, certificates: Certificates) -> None:
+    """One message meets the fault, on the first connection; every other connection is sound."""
+    async with smarthost_and_pool(case, certificates) as (host, pool):
+        if case.is_kept:
+            assert await attempt(pool, FIRST) == "sent"
+        is_within = case.stage == "body"
+        after = WITHIN_OCTETS if is_within else 0
+        host.on(case.stage, *case.steps, session=1, after=after, times=1)
+        second = SECOND + BIG if is_within else SECOND
+        outcome = await attempt(pool, second)
+        assert outcome in case.outcomes
+        if outcome in ("lost", "unknown"):
+            # Nobody will ever use that connection again.
+            await host.until(lambda: not host.sessions[0].is_open)
+        assert await attempt(pool, LAST) == "sent"
+        copies = stored(host, second)
+        assert copies == 1 if outcome == "sent" else copies == 0 or outcome == "unknown"
+        assert [stored(host, body) for body in (FIRST, LAST)] == [int(case.is_kept), 1]
+
+
+async def connect_in_vain(*, takes_none: bool) -> None:
+    """Nobody answers on the port; then a smarthost does."""
+    port = unused_port()
+    async with nothing_left(), pool_to(port, **SETTINGS) as pool:
+        if takes_none:
+            with FullBacklog(port):
+                assert await attempt(pool, FIRST) == "unavailable"
+        else:
+            assert await attempt(pool, FIRST) == "unavailable"
+        async with Smarthost(port=port) as host:
+            assert await attempt(pool, SECOND) == "sent"
+            assert [stored(host, body) for body in (FIRST, SECOND)] == [0, 1]
+
+
+class FullBacklog:
+    """A listening port on which the kernel drops whatever would open a connection."""
+
+    def __init__(self, port: int) -> None:
+        self._listening = socket.create_server(("127.0.0.1", port), backlog=0)
+        self._waiting: list[socket.socket] = []
+        self._port = port
+
+    def __enter__(self) -> None:
+        for _ in range(4):
+            client = socket.socket()
+            client.setblocking(False)
+            client.connect_ex(("127.0.0.1", self._port))
+            self._waiting.append(client)
+
+    def __exit__(self, *_: object) -> None:
+        for one in (*self._waiting, self._listening):
+            one.close()
 
 
 @asynccontextmanager
-async def nothing_left(host: Smarthost) -> AsyncIterator[None]:
+async def smarthost_and_pool(
+    case: Case, certificates: Certificates | None = None, **changes: Any
+) -> AsyncIterator[tuple[Smarthost, Pool]]:
+    """Both ends as the case wants them; nothing is left of them afterwards."""
+    settings = SETTINGS | changes
+    tls = users = None
+    if case.stage == "starttls" and certificates is not None:
+        tls = certificates.server()
+        settings |= {"tls": Tls.STARTTLS, "ca_file": certificates.ca_file}
+    if case.stage == "auth":
+        users = {"app": "only for tests"}
+        settings |= {"username": "app", "password": "only for tests", "insecure_auth": True}
+    smarthost = Smarthost(
+        extensions=ALL_EXTENSIONS if case.verb == "BDAT" else EXTENSIONS,
+        tls=tls,
+        users=users,
+        receive_buffer_octets=4096 if case.stage == "body" else 0,
+    )
+    async with smarthost as host, nothing_left(host):
+        async with pool_to(host, **settings) as pool:
+            yield host, pool
+        left = pool.snapshot()
+        assert (left.idle, left.busy, left.opening, left.waiting) == (0, 0, 0, 0)
+        assert not [text for text in host.violations if "ended within" not in text]
+
+
+@asynccontextmanager
+async def nothing_left(host: Smarthost | None = None) -> AsyncIterator[None]:
     """No task and no connection outlives the block."""
     before = asyncio.all_tasks()
     yield
-    await host.until(lambda: host.open_sessions == 0)
+    if host is not None:
+        await host.until(lambda: host.open_sessions == 0)
     assert asyncio.all_tasks() == before
 
 
-def settings_for(case: Case, certificates: Certificates) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arguments of the smarthost and of the pool."""
-    host: dict[str, Any] = {"extensions": ALL_EXTENSIONS if case.verb == "BDAT" else EXTENSIONS}
-    pool: dict[str, Any] = {"timeouts": TIMEOUTS, "connect_seconds": PATIENCE_SECONDS}
-    if case.stage == "body":
-        host["receive_buffer_octets"] = 4096
-    if case.stage == "starttls":
-        host["tls"] = certificates.server()
-        pool |= {"tls": Tls.STARTTLS, "ca_file": certificates.ca_file}
-    if case.stage == "auth":
-        host["users"] = {"app": "only for tests"}
-        pool |= {"username": "app", "password": "only for tests", "insecure_auth": True}
-    return host, pool
-
-
 async def attempt(pool: Pool, body: bytes) -> str:
-    """One message; "sent", the code of a refusal, or the kind of loss."""
+    """One message; its outcome in the words of the matrix."""
     try:
         transaction = await pool.begin(mail_from())
         try:
@@ -206,91 +239,10 @@ async def attempt(pool: Pool, body: bytes) -> str:
             Reason.UPSTREAM_LOST: "lost",
             Reason.OUTCOME_UNKNOWN: "unknown",
         }[rejection.reason]
+    assert str(answer.code) in (*PASSED_ON, "452") or answer.is_positive
     return "sent" if answer.is_positive else str(answer.code)
 
 
-def test_the_matrix_is_whole() -> None:
-    """Nothing was left out by mistake; RSET, QUIT and a refused connection come on top."""
-    assert len(CASES) == len({str(case) for case in CASES}) == 155
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-async def test_the_caller_hears_the_truth_and_the_pool_recovers(
-    case: Case, certificates: Certificates
-) -> None:
-    """The first connection misbehaves, every other one is sound."""
-    for_host, for_pool = settings_for(case, certificates)
-    body = BIG if case.stage == "body" else BODY
-    async with Smarthost(**for_host) as host, nothing_left(host), pool_to(host, **for_pool) as pool:
-        steps = case.steps
-        if case.stage == "body" and case.fault in SPOKEN:
-            steps = (*steps, Fault.BLACK_HOLE)  # and no reply to what follows
-        after = 10_000 if case.stage == "body" else 0
-        host.on(case.stage, *steps, session=1, after=after, times=1)
-        outcome = await attempt(pool, body)
-        assert outcome in case.outcomes
-        if outcome in ("lost", "unknown"):
-            await host.until(lambda: not host.sessions[0].is_open)
-        arrived = len(host.accepted)
-        assert arrived == 1 if outcome == "sent" else arrived == 0 or outcome == "unknown"
-        assert (await relay(pool)).is_positive
-        assert len(host.accepted) == arrived + 1
-        assert host.accepted[-1].octets == HEADER + b"\r\n" + BODY
-
-
-async def test_a_refused_connection_is_tried_again_by_the_next_message() -> None:
-    """Nobody listened; then somebody does."""
-    port = unused_port()
-    async with pool_to(port) as pool:
-        assert await attempt(pool, BODY) == "unavailable"
-        async with Smarthost(port=port) as host:
-            assert await attempt(pool, BODY) == "sent"
-            assert len(host.accepted) == 1
-
-
-@pytest.mark.parametrize("fault", [*SILENT, *SPOKEN, "drip", "twice"])
-async def test_a_fault_at_rset_costs_the_next_message_nothing(fault: str) -> None:
-    """It goes out once, if need be by another connection."""
-    case = Case("rset", fault, "BDAT", ("sent",))
-    async with (
-        Smarthost(extensions=ALL_EXTENSIONS) as host,
-        nothing_left(host),
-        pool_to(host, timeouts=TIMEOUTS) as pool,
-    ):
-        host.on("rset", *case.steps, session=1)
-        await (await accepted_transaction(pool)).abandon()
-        assert await attempt(pool, BODY) == "sent"
-        assert len(host.accepted) == 1
-
-
-@pytest.mark.parametrize("fault", [*SILENT, *SPOKEN, "drip", "twice"])
-async def test_a_fault_at_quit_leaves_nothing(fault: str) -> None:
-    """The connection goes, whatever is said to QUIT."""
-    case = Case("quit", fault, "DATA", ("sent",))
-    async with (
-        Smarthost() as host,
-        nothing_left(host),
-        pool_to(host, timeouts=TIMEOUTS, max_messages_per_connection=1) as pool,
-    ):
-        host.on("quit", *case.steps, session=1)
-        assert await attempt(pool, BODY) == "sent"
-        await host.until(lambda: host.open_sessions == 0)
-        assert await attempt(pool, BODY) == "sent"
-        assert len(host.accepted) == 2
-
-
-@pytest.mark.parametrize("fault", [*SILENT, *SPOKEN, "drip", "twice"])
-async def test_a_fault_at_the_first_command_of_a_kept_connection(fault: str) -> None:
-    """What is no reply, and 421, is hidden by one replacement; another reply is passed on."""
-    case = Case("mail", fault, "DATA", outcomes_of_command("mail", fault, "DATA"))
-    async with (
-        Smarthost() as host,
-        nothing_left(host),
-        pool_to(host, timeouts=TIMEOUTS) as pool,
-    ):
-        assert await attempt(pool, BODY) == "sent"
-        host.on("mail", *case.steps, session=1, times=1)
-        outcome = await attempt(pool, BODY)
-        is_hidden = fault in (*SILENT, "421", "garbage", "long")
-        assert outcome in (("sent",) if is_hidden else case.outcomes)
-        assert len(host.accepted) == (2 if outcome == "sent" else 1)
+def stored(host: Smarthost, body: bytes) -> int:
+    """How many copies of a message the smarthost has answered 2yz."""
+    return sum(one.octets == HEADER + b"\r\n" + body for one in host.accepted)

@@ -19,6 +19,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from relay.core.capabilities import Capabilities
 from relay.core.events import Noted, Outcome
 from relay.core.policy import ClientRule
 from relay.core.reply import GO_AHEAD
@@ -29,7 +30,7 @@ from relay.listener.proxy import SIGNATURE
 from tests.fakes.certificates import Certificates
 from tests.fakes.edge import LIMITS, LOCAL, READ_LIMITS, Edge
 from tests.fakes.smtp_client import MemoryClient
-from tests.fakes.upstream import lost, reply, unavailable
+from tests.fakes.upstream import EVERYTHING, lost, reply, unavailable
 
 # What every reply line looks like, and which need no enhanced code: greeting, EHLO, HELO, 3yz.
 LINE = re.compile(rb"[245][0-9]{2}[ -][245]\.[0-9]{1,3}\.[0-9]{1,3} [ -~]+")
@@ -37,17 +38,22 @@ PLAIN = re.compile(
     rb"220 relay\.example ESMTP dkim-relay|354 End data with <CR><LF>\.<CR><LF>"
     rb"|334 (VXNlcm5hbWU6|UGFzc3dvcmQ6)?"
     rb"|250[ -](relay\.example|SIZE 20000|PIPELINING|8BITMIME|SMTPUTF8|ENHANCEDSTATUSCODES"
-    rb"|CHUNKING|STARTTLS|AUTH PLAIN LOGIN|LIMITS MAILMAX=5 RCPTMAX=4)"
+    rb"|CHUNKING|STARTTLS|AUTH PLAIN LOGIN|LIMITS MAILMAX=5 RCPTMAX=4|DSN|REQUIRETLS)"
 )
 READY = b"220 2.0.0 Ready to start TLS\r\n"
 MESSAGE = b"From: a@example.com\r\n\r\nbody\r\n"
 BIG = b"From: a@example.com\r\n\r\n" + (b"x" * 62 + b"\r\n") * 200
+PROXY_HEADER = b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n"
 WORDS = [
     b"EHLO c\r\n",
     b"HELO c\r\n",
     b"MAIL FROM:<a@example.com>\r\n",
     b"MAIL FROM:<> SIZE=99999999\r\n",
     b"MAIL FROM:<a@example.com> SMTPUTF8 BODY=8BITMIME RET=FULL\r\n",
+    b"MAIL FROM:<a@example.com> REQUIRETLS\r\n",
+    b"MAIL FROM:<a@example.com> X=1\r\n",
+    b"MAIL FROM:a@example.com\r\n",
+    b"RCPT TO:<b@example.net> NOTIFY=NEVER ORCPT=utf-8;\xc3\xa4\r\n",
     b"RCPT TO:<b@example.net>\r\n",
     b"RCPT TO:<no@example.net>\r\n",
     b"RCPT TO:<boom@example.net>\r\n",
@@ -67,6 +73,8 @@ WORDS = [
     b"..\r\n",
     b"RSET\r\n",
     b"NOOP\r\n",
+    b"HELP\r\n",
+    b"EXPN x\r\n",
     b"VRFY x\r\n",
     b"QUIT\r\n",
     b"GET / HTTP/1.1\r\n",
@@ -103,21 +111,50 @@ WORDS = [
     b"STARTTLS x\r\n",
     b"STARTTLS\r\n\x16\x03\x01",
     b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
-    b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n",
+    PROXY_HEADER,
     b"PROXY UNKNOWN\r\n",
     b"PROXY TCP6 ::1 ::1 1 2\r\n",
     SIGNATURE + b"\x20\x00\x00\x00",
     SIGNATURE + b"\x21\x11\x00\x0c\x7f\x00\x00\x01\x7f\x00\x00\x01\x00\x01\x00\x02",
     SIGNATURE + b"\x31",
 ]
-GOOD = b"EHLO c\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.net>\r\n"
+MAIL = b"MAIL FROM:<a@example.com>\r\n"
+RCPT = b"RCPT TO:<b@example.net>\r\n"
+GOOD = b"EHLO c\r\n" + MAIL + RCPT
 WHOLE = b"DATA\r\n" + MESSAGE + b".\r\n"
 CHUNKED = b"BDAT 10\r\n" + MESSAGE[:10]
 CHUNKED += b"BDAT %d LAST\r\n" % (len(MESSAGE) - 10) + MESSAGE[10:]
+LOGIN = b"AUTH PLAIN AGFwcABzZWNyZXQ=\r\n"
+# Single words seldom make sense in a row; these lead to where it gets interesting.
+PHRASES = [
+    GOOD,
+    MAIL + RCPT,
+    GOOD + WHOLE,
+    GOOD + CHUNKED,
+    MAIL + RCPT + WHOLE + MAIL + RCPT + CHUNKED,
+    GOOD + b"DATA\r\n",
+    GOOD + b"DATA\r\n" + BIG + b"\r\n.\r\n",
+    GOOD + b"DATA\r\n" + BIG,
+    b"\r\n.\r\n",
+    GOOD + b"BDAT %d\r\n" % len(BIG) + BIG,
+    GOOD + b"DATA\r\nFrom: a@closed.example\r\n\r\n.\r\n",
+    GOOD + b"DATA\r\nFrom: a@example.com\r\n\r\na\nb\r\n.\r\n",
+    b"EHLO c\r\n" + MAIL + b"RCPT TO:<no@example.net>\r\n",
+    b"EHLO c\r\n" + MAIL + b"RCPT TO:<no@example.net>\r\n" + RCPT + WHOLE,
+    b"EHLO c\r\n" + MAIL + RCPT + b"RCPT TO:<boom@example.net>\r\n" + RCPT + WHOLE,
+    b"EHLO c\r\n" + MAIL + RCPT * 6 + WHOLE,
+    b"EHLO c\r\n" + LOGIN,
+    b"EHLO c\r\nAUTH PLAIN AGFwcAB4\r\n",
+    b"EHLO c\r\nAUTH LOGIN\r\n",
+    b"EHLO c\r\nAUTH LOGIN\r\nYXBw\r\n",
+    b"EHLO c\r\nAUTH PLAIN\r\n",
+    b"EHLO c\r\n" + LOGIN + MAIL + RCPT + WHOLE,
+    b"HELO c\r\n" + MAIL + RCPT + WHOLE,
+]
 SIGNALS = [
-    *("turn", "turn", "end", "vanish", "secure", "secure"),
+    *("turn", "turn", "turn", "end", "vanish", "secure", "secure", "secure"),
     *("hold", "release", "lose upstream", "find upstream", "drain"),
-    *("a minute", "five minutes", "memory is short"),
+    *("a minute", "five minutes", "memory is short", "memory is short"),
 ]
 Act = bytes | str
 
@@ -129,6 +166,7 @@ class Setting:
     Attributes:
         tls, requires_tls, may_auth_in_clear, has_logins, is_proxied: of the listener.
         budget_octets: for all messages.
+        hop: what the upstream offers besides.
     """
 
     tls: ListenerTls = ListenerTls.NONE
@@ -137,6 +175,7 @@ class Setting:
     has_logins: bool = False
     is_proxied: bool = False
     budget_octets: int = 1 << 30
+    hop: tuple[str, ...] = ()
 
 
 SETTINGS = st.builds(
@@ -147,10 +186,12 @@ SETTINGS = st.builds(
     has_logins=st.booleans(),
     is_proxied=st.integers(0, 4).map(lambda chance: chance == 0),
     budget_octets=st.sampled_from([1 << 30, 20_000, 3_000]),
+    hop=st.sampled_from([(), ("DSN", "REQUIRETLS")]),
 )
 OCTETS: st.SearchStrategy[bytes] = st.one_of(
     st.sampled_from(WORDS),
-    st.sampled_from([GOOD, GOOD, WHOLE, CHUNKED, GOOD + WHOLE, GOOD + CHUNKED]),
+    st.sampled_from(PHRASES),
+    st.sampled_from(PHRASES),
     st.binary(max_size=20),
 )
 _ACT = st.tuples(st.integers(0, 2), st.one_of(OCTETS, OCTETS, OCTETS, st.sampled_from(SIGNALS)))
@@ -188,6 +229,9 @@ def make_edge(setting: Setting) -> Edge:
         budget_octets=setting.budget_octets,
     )
     edge.upstream.answers = {b"no@example.net": reply(b"550 5.1.1 No"), b"boom@example.net": lost()}
+    offered = {**EVERYTHING.keywords, **dict.fromkeys(setting.hop, ())}
+    edge.upstream.capabilities = Capabilities(offered)
+    edge.upstream.is_secured = bool(setting.hop)
     return edge
 
 
@@ -201,6 +245,15 @@ class Fuzzed:
         self.clients = [self.edge.client() for _ in range(3)]
         self._sent = bytearray()
         self._has_left = False
+
+    async def begin(self) -> None:
+        """Two of three clients know what comes first here: a PROXY header, a handshake."""
+        for client in self.clients[:2]:
+            if self._setting.is_proxied:
+                self._send(client, PROXY_HEADER)
+            if self._setting.tls is ListenerTls.IMPLICIT:
+                await turn()
+                await self._secure(client)
 
     async def do(self, who: int, act: Act) -> None:
         """Let one client do something, or something happen to all."""
@@ -230,6 +283,10 @@ class Fuzzed:
             client.send(octets[position : position + self._cut])
 
     async def _secure(self, client: MemoryClient) -> None:
+        """Let a client shake hands, where it is time for that or STARTTLS makes it so."""
+        if self._setting.tls is ListenerTls.STARTTLS and client.tls is None:
+            self._send(client, b"STARTTLS\r\n")
+            await turn()
         is_awaited = client.heard.endswith(READY) or self._setting.tls is ListenerTls.IMPLICIT
         if client.tls is None and is_awaited and not client.is_closed:
             client.start_tls(_tls()[0].trusting())
@@ -320,6 +377,7 @@ async def survives(setting: Setting, acts: Sequence[tuple[int, Act]], cut: int =
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
     fuzzed = Fuzzed(setting, cut)
+    await fuzzed.begin()
     for who, act in acts:
         await fuzzed.do(who, act)
     await fuzzed.finish()

@@ -122,6 +122,30 @@ async def test_dsn_depends_on_the_next_hop(keywords: tuple[str, ...]) -> None:
         assert transaction.recipients[0].original_recipient == b"rfc822;Bob@Example.NET"
 
 
+async def test_an_eight_bit_original_recipient_needs_smtputf8() -> None:
+    """RFC 6533 §3: as raw UTF-8 only behind SMTPUTF8; written in ASCII it always may stand."""
+    edge = Edge()
+    edge.upstream.capabilities = upstream_with("DSN", "SMTPUTF8")
+    client = edge.client()
+    await client.reply()
+    await offered(client)
+    raw = "RCPT TO:<b@example.net> ORCPT=utf-8;ä@example.net\r\n".encode()
+    ascii_only = b"RCPT TO:<b@example.net> ORCPT=utf-8;\\x{E4}@example.net\r\n"
+    said = []
+    for octets in (
+        *(b"MAIL FROM:<a@example.com>\r\n", raw, ascii_only, b"RSET\r\n"),
+        *(b"MAIL FROM:<a@example.com> SMTPUTF8\r\n", raw),
+    ):
+        client.send(octets)
+        said.append(await client.reply())
+    ok, taken = b"250 2.1.0 OK\r\n", b"250 2.1.5 Ok\r\n"
+    assert said == [
+        *(ok, b"501 5.5.4 Bad argument\r\n", taken, b"250 2.0.0 OK\r\n"),
+        *(ok, taken),
+    ]
+    await leave(client)
+
+
 @pytest.mark.parametrize("client_secured", [False, True])
 @pytest.mark.parametrize("upstream_secured", [False, True])
 @pytest.mark.parametrize("is_offered", [False, True])

@@ -17,10 +17,12 @@ from relay.core.dkim.canonical import hash_body
 from relay.core.dkim.signature import Signature
 from relay.core.dkim.verify import Result, find_signatures, verify
 from relay.core.errors import KeyFault, Reason, Rejection, key_unavailable
+from relay.core.events import Unsigned
 from relay.core.message import Message, read_message
 from relay.core.policy import ClientRule, SigningDomains
-from relay.core.profile import Profile
+from relay.core.profile import GENERIC, Profile
 from relay.core.reply import Reply, own
+from relay.core.routing import SigningPolicy
 from relay.flow import Accepted, Signed, Submission, Terms, accept, forward, sign
 from tests.fakes.hop import HELO_ONLY, FakeHop
 from tests.fakes.keys import FakeKey, answers, ed25519_key, rsa_key, zone
@@ -51,7 +53,7 @@ class FakeKeys:
     keys: Sequence[SigningKey] = ()
     asked: list[str] = field(default_factory=list)
 
-    def signers(self, domain: str) -> Sequence[SigningKey]:
+    async def signers(self, domain: str) -> Sequence[SigningKey]:
         """The keys of a domain."""
         self.asked.append(domain)
         found = [key for key in self.keys if key.domain == domain]
@@ -234,20 +236,18 @@ async def test_rsa_goes_first() -> None:
 )
 async def test_number_of_signatures(most: int, selectors: list[str]) -> None:
     """No more than the profile lets through, and RSA of those (SES: one)."""
-    hop = FakeHop()
+    hop = FakeHop(profile=Profile(max_signatures=most))
     keys = (ed25519_key(), rsa_key(), rsa_key(selector="rsa2"))
-    signed, _ = await relayed(
-        hop, *keys, terms=replace(TERMS, profile=Profile(max_signatures=most))
-    )
+    signed, _ = await relayed(hop, *keys)
     assert [s.selector for s in signatures(hop.octets)] == selectors
     assert [k.selector for k in signed.keys] == selectors
 
 
 async def test_upstream_that_takes_one_signature_gets_one() -> None:
     """What others signed goes, and what this upstream rewrites is not named in h=."""
-    hop, key = FakeHop(), rsa_key()
+    hop, key = FakeHop(profile=SES), rsa_key()
     octets = b"DKIM-Signature: v=1; d=old.example\r\n" + OCTETS
-    await relayed(hop, ed25519_key(), key, octets=octets, terms=replace(TERMS, profile=SES))
+    await relayed(hop, ed25519_key(), key, octets=octets)
     (found,) = signatures(hop.octets)
     assert hop.octets.count(b"DKIM-Signature:") == 1
     assert not {b"date", b"message-id"} & set(found.names)
@@ -332,7 +332,7 @@ async def test_message_that_cannot_be_signed_is_not_sent(
 class NoKeys:
     """A ring that breaks its word: it has no keys, and does not say so."""
 
-    def signers(self, domain: str) -> Sequence[SigningKey]:
+    async def signers(self, domain: str) -> Sequence[SigningKey]:
         """No keys at all."""
         del domain
         return ()
@@ -447,7 +447,9 @@ async def test_sign_looks_at_the_body_it_is_given() -> None:
     accepted = accept(submission(), TERMS, NOW)
     other = replace(accepted.message, body=(b"another body\r\n",))
     stale = Accepted(accepted.message, b"\0" * 32, accepted.admission)
-    signed = await sign(other, stale, FakeKeys([ed25519_key()]), TERMS, NOW)
+    signed = await sign(
+        other, stale, FakeKeys([ed25519_key()]), terms=TERMS, profile=GENERIC, now=NOW
+    )
     assert results(signed.message.octets(), ed25519_key()) == [Result.PASS]
 
 
@@ -475,3 +477,96 @@ def test_received_can_be_left_out() -> None:
     """No trace, no Received field."""
     accepted = accept(submission(trace=None), TERMS, NOW)
     assert not accepted.message.has(b"received")
+
+
+# Routes that sign in another way ----------------------------------------------------------------
+
+SKIP = replace(TERMS, signing=SigningPolicy.SKIP)
+STRIP = replace(TERMS, signing=SigningPolicy.STRIP)
+SKIP_IF_SIGNED = replace(TERMS, signing=SigningPolicy.SKIP_IF_SIGNED)
+
+
+async def test_a_route_that_skips_signs_nothing_and_says_so() -> None:
+    """The operator's decision: complete, unsigned, and counted as such."""
+    hop = FakeHop()
+    accepted = accept(submission(), SKIP, NOW)
+    signed, _ = await forward(accepted, hop, FakeKeys(), SKIP, NOW)
+    assert accepted.unsigned is Unsigned.ROUTE_SKIPS
+    assert signed.keys == ()
+    assert signatures(hop.octets) == []
+    assert b"Message-ID: <U1@example.com>" in hop.octets
+
+
+async def test_a_route_that_skips_takes_domains_without_a_key() -> None:
+    """Nothing has to be configured for what is not signed; who may send as whom still counts."""
+    octets = OCTETS.replace(b"jane@example.com", b"jane@elsewhere.test")
+    hop = FakeHop()
+    await relayed(hop, octets=octets, terms=SKIP)
+    assert b"Message-ID: <U1@elsewhere.test>" in hop.octets
+    bounded = replace(submission(octets), client=ClientRule("c", (), ("example.com",)))
+    with pytest.raises(Rejection) as caught:
+        accept(bounded, SKIP, NOW)
+    assert caught.value.reason is Reason.FROM_NOT_PERMITTED
+
+
+async def test_a_route_that_strips_leaves_ours_alone() -> None:
+    """Signatures of others go, ours comes."""
+    hop, key = FakeHop(), rsa_key()
+    octets = b"DKIM-Signature: v=1; d=old.example\r\n" + OCTETS
+    await relayed(hop, key, octets=octets, terms=STRIP)
+    assert hop.octets.count(b"DKIM-Signature:") == 1
+    assert results(hop.octets, key) == [Result.PASS]
+
+
+async def test_what_its_author_has_signed_passes_untouched() -> None:
+    """But for Received, and what must not leave; the signature holds, and it is counted."""
+    key, first, second = rsa_key(), FakeHop(), FakeHop()
+    await relayed(first, key)
+    accepted = accept(submission(first.octets), SKIP_IF_SIGNED, NOW)
+    signed, _ = await forward(accepted, second, FakeKeys(), SKIP_IF_SIGNED, NOW)
+    assert accepted.unsigned is Unsigned.SIGNED_BY_AUTHOR
+    assert signed.keys == ()
+    assert second.octets.endswith(first.octets)
+    assert results(second.octets, key) == [Result.PASS]
+
+
+async def test_what_its_author_has_signed_keeps_that_signature_towards_one_signature() -> None:
+    """An upstream that takes one gets that one."""
+    key, first, second = rsa_key(), FakeHop(), FakeHop(profile=Profile(max_signatures=1))
+    await relayed(first, key)
+    await relayed(second, key, octets=first.octets, terms=SKIP_IF_SIGNED)
+    assert results(second.octets, key) == [Result.PASS]
+
+
+async def test_what_its_author_has_signed_is_not_reencoded() -> None:
+    """It would not verify any more: refused, not broken."""
+    octets = OCTETS.replace(b"morning", b"m\xc3\xb8rning")
+    key, first = rsa_key(), FakeHop()
+    await relayed(first, key, octets=octets)
+    with pytest.raises(Rejection) as caught:
+        await relayed(FakeHop(HELO_ONLY), key, octets=first.octets, terms=SKIP_IF_SIGNED)
+    assert caught.value.reply.code == 554
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda octets: octets.replace(b"Good  morning", b"Bad  morning"),
+        lambda octets: octets.replace(b"d=example.com", b"d=example.net"),
+        lambda octets: octets.replace(b"DKIM-Signature: v=1", b"DKIM-Signature: v=9"),
+    ],
+)
+async def test_what_only_looks_signed_is_signed(damage: Callable[[bytes], bytes]) -> None:
+    """Another body, another domain, unreadable: ours is made, and passes."""
+    key, first, second = rsa_key(), FakeHop(), FakeHop()
+    await relayed(first, key)
+    await relayed(second, key, octets=damage(first.octets), terms=SKIP_IF_SIGNED)
+    assert results(second.octets, key)[0] is Result.PASS
+
+
+async def test_what_is_not_signed_needs_a_domain_of_ours() -> None:
+    """skip-if-signed is no way around a missing key."""
+    octets = OCTETS.replace(b"jane@example.com", b"jane@elsewhere.test")
+    with pytest.raises(Rejection) as caught:
+        await relayed(FakeHop(), octets=octets, terms=SKIP_IF_SIGNED)
+    assert caught.value.reason is Reason.DOMAIN_NOT_CONFIGURED

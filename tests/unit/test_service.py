@@ -18,7 +18,7 @@ from relay.config.settings import Config
 from relay.core.dkim.algorithm import Algorithm
 from relay.core.errors import ConfigError
 from relay.core.events import Event, Noted, Outcome, TransactionEnded
-from relay.keyring.files import WrittenKey, write_key_pair
+from relay.keyring.writing import WrittenKey, write_key_pair
 from relay.listener.sockets import Listeners
 from relay.service import running
 from relay.upstream.settings import Tls
@@ -223,6 +223,27 @@ async def test_the_gate(
     assert [f["domain"] for f in noted(events, "key.mismatched")] == ["example.com"]
 
 
+async def test_a_domain_that_comes_while_running(
+    settings: Settings, events: list[Event], keys_dir: Path
+) -> None:
+    """Its folder is enough: refused as a stranger's before, signed and relayed after."""
+    settings["keys_reload_seconds"] = 0.01
+    has_come = asyncio.Event()
+
+    def emit(event: Event) -> None:
+        events.append(event)
+        if any(fields["domain"] == "new.example" for fields in noted(events, "key.loaded")):
+            has_come.set()
+
+    async with running(Config.model_validate(settings), emit) as listeners:
+        refused = await submit(listeners, domain="new.example")
+        write(keys_dir, "new.example")
+        await has_come.wait()
+        relayed = await submit(listeners, domain="new.example")
+    assert refused[-1].startswith(b"550 5.7.1 ")
+    assert relayed[-1].startswith(b"250 ")
+
+
 async def test_no_upstream(settings: Settings, events: list[Event]) -> None:
     """451 at RCPT while the smarthost is away; the log says which host refused."""
     settings["upstreams"][0]["url"] = f"smtp://127.0.0.1:{unused_port()}"
@@ -324,8 +345,8 @@ def test_the_upstream() -> None:
     }
     made = upstream_settings(config(upstreams=[given], service={"hostname": "me.example"}))
     assert (made.host, made.port, made.tls) == ("h.example", 4650, Tls.IMPLICIT)
-    assert (made.username, made.password, made.ehlo_name) == ("u", "hunter2", "me.example")
-    for name in given.keys() - {"url"}:
+    assert (made.username, made.password.read(), made.ehlo_name) == ("u", "hunter2", "me.example")
+    for name in given.keys() - {"url", "password"}:
         assert getattr(made, name) == given[name]
     assert "hunter2" not in repr(made)
 
@@ -336,3 +357,41 @@ def test_every_profile_loads() -> None:
     names = [path.stem for path in folder.glob("*.toml")]
     assert {"generic", "ses"} <= set(names)
     assert [load_profile(name).name for name in names] == names
+
+
+# ---- several upstreams -------------------------------------------------------------------------
+
+
+async def test_the_next_upstream_when_the_first_is_away(
+    settings: Settings, smarthost: Smarthost, events: list[Event]
+) -> None:
+    """Without routes: in the order of the file, each the fallback of the one before."""
+    gone = {"name": "gone", "url": f"smtp://127.0.0.1:{unused_port()}", "tls": "none"}
+    settings["upstreams"].insert(0, gone)
+    async with running(Config(**settings), events.append) as listeners:
+        assert (await submit(listeners))[-1].startswith(b"250 ")
+    assert len(smarthost.accepted) == 1
+    [ended] = [e for e in events if isinstance(e, TransactionEnded)]
+    assert (ended.route, ended.upstream) == ("default", "esp")
+    assert any(isinstance(e, Noted) and e.name == "upstream.diverted" for e in events)
+
+
+async def test_routes_of_the_settings(
+    settings: Settings, smarthost: Smarthost, events: list[Event]
+) -> None:
+    """Each recipient domain its own upstream and its own signing."""
+    async with Smarthost() as other:
+        settings["upstreams"].append(
+            {"name": "lan", "url": f"smtp://127.0.0.1:{other.port}", "tls": "none"}
+        )
+        settings["routes"] = [
+            {"name": "in", "rcpt_to": ["example.net"], "upstreams": ["lan"], "signing": "skip"},
+            {"name": "rest", "upstreams": ["esp"]},
+        ]
+        async with running(Config(**settings), events.append) as listeners:
+            assert (await submit(listeners))[-1].startswith(b"250 ")
+        [received] = other.accepted
+    assert smarthost.accepted == []
+    assert b"DKIM-Signature" not in received.octets
+    [ended] = [e for e in events if isinstance(e, TransactionEnded)]
+    assert (ended.route, ended.upstream, ended.unsigned) == ("in", "lan", "route_skips")

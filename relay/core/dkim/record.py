@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from relay.core.dkim.algorithm import PublicKey, public_key
-from relay.core.dkim.tags import Tag, TagFault, parse_tags
+from relay.core.dkim.tags import Tag, TagFault, decode_base64, parse_tags
 from relay.core.errors import SyntaxFault
 
 TXT_STRING_OCTETS = 255  # RFC 1035 §3.3
@@ -57,10 +57,15 @@ def record_name(selector: str, domain: str) -> str:
     return f"{selector}._domainkey.{domain}"
 
 
-def record_text(public: PublicKey) -> str:
-    """The record to publish for a key, as one text (RFC 6376 §3.6.1)."""
+def record_text(public: PublicKey, further_tags: str = "") -> str:
+    """The record to publish for a key, as one text (RFC 6376 §3.6.1).
+
+    Args:
+        public: the key.
+        further_tags: such as "t=y; ", put before p=, which some consoles cut at its end.
+    """
     p = base64.b64encode(public.octets).decode("ascii")
-    return f"v=DKIM1; k={public.algorithm.key_type}; p={p}"
+    return f"v=DKIM1; k={public.algorithm.key_type}; {further_tags}p={p}"
 
 
 def split_strings(text: str) -> tuple[str, ...]:
@@ -102,7 +107,7 @@ def _public(key_type: str, tag: Tag) -> PublicKey | None:
     if bad is None or bad.end() != len(text):
         raise TagFault("p", tag.offset, "is not base64")
     try:
-        return public_key(key_type, base64.b64decode(text, validate=True))
+        return public_key(key_type, decode_base64(text))
     except binascii.Error as exc:
         raise TagFault("p", tag.offset, "is not base64: cut short?") from exc
     except SyntaxFault as exc:

@@ -6,7 +6,6 @@ folded name); bh= and b= are base64 and may fold anywhere.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 
 from relay.core.address import a_label
 from relay.core.dkim.canonical import Canonicalization
-from relay.core.dkim.tags import Tag, TagFault, parse_tags
+from relay.core.dkim.tags import Tag, TagFault, decode_base64, parse_tags
 from relay.core.errors import SyntaxFault
 from relay.core.message import Field
 
@@ -158,7 +157,7 @@ def _names(tag: Tag) -> tuple[bytes, ...]:
 
 def _base64(tag: Tag) -> bytes:
     try:
-        octets = base64.b64decode(tag.unfolded, validate=True)
+        octets = decode_base64(tag.unfolded)
     except binascii.Error as exc:
         raise TagFault(tag.name, tag.offset, "is not base64") from exc
     if not octets:

@@ -153,3 +153,16 @@ def test_help(run: Run, command: str) -> None:
 def test_version(run: Run) -> None:
     """One line."""
     assert run("--version").stdout.startswith("dkim-relay, version ")
+
+
+def test_check_names_every_missing_file_of_an_upstream(tmp_path: Path) -> None:
+    """Found when the settings are checked, not when the first message goes out."""
+    path = tmp_path / "relay.toml"
+    path.write_text(
+        f'keys_dir = "{tmp_path}"\n[[upstreams]]\nurl = "smtp://h"\n'
+        'ca_file = "/nowhere/ca.pem"\nclient_certificate_file = "/nowhere/me.pem"\n'
+    )
+    result = CliRunner().invoke(main, ["config", "check", "-c", str(path)])
+    assert result.exit_code == 2
+    assert "upstreams[0].ca_file: /nowhere/ca.pem" in result.stderr
+    assert "upstreams[0].client_certificate_file: /nowhere/me.pem" in result.stderr

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from relay.cli import main
 from relay.core.dkim.algorithm import Algorithm
-from relay.keyring.files import write_key_pair
+from relay.keyring.writing import write_key_pair
 
 MESSAGE = b"From: Jane <jane@example.com>\r\nSubject: x\r\nBcc: b@example.net\r\n\r\nHello.\r\n"
 EIGHT_BIT = (

@@ -132,6 +132,101 @@ class TestNew:
             assert str(keys_dir) in result.stderr
 
 
+class TestNewTogether:
+    """`keys new` with several domains, both kinds, templates."""
+
+    def test_several_domains(self, run: Run, keys_dir: Path) -> None:
+        """A key each, whatever the spelling only one; every record on standard output."""
+        arguments = ("new", "example.com", "Example.COM", "example.net", "--algorithm", "ed25519")
+        result = run(*arguments, "--selector", "s1")
+        assert result.exit_code == 0
+        assert [fields(part)["name"] for part in result.stdout.split("\n\n")] == [
+            "s1._domainkey.example.com",
+            "s1._domainkey.example.net",
+        ]
+        assert len(list(keys_dir.rglob("*.pem"))) == 2
+        assert result.stderr.count("Wrote ") == 2
+        assert "Publish these 2 records" in result.stderr
+
+    def test_all_or_nothing(self, run: Run, keys_dir: Path) -> None:
+        """Every fault of every domain at once, before anything is made."""
+        run("new", "taken.example", "--selector", "s1", "--algorithm", "ed25519")
+        before = sorted(keys_dir.rglob("*"))
+        domains = ("fine.example", "taken.example", "localhost", "../evil.example")
+        result = run("new", *domains, "--selector", "s1", "--bits", "512")
+        assert (result.exit_code, result.stdout) == (2, "")
+        faults = result.stderr.splitlines()
+        assert len(faults) == 4
+        for says in ("1024 to 4096", "taken.example/s1.pem", "'localhost'", "evil.example"):
+            assert sum(says in fault for fault in faults) == 1
+        assert sorted(keys_dir.rglob("*")) == before
+
+    def test_a_folder_that_fails_midway_is_told(self, run: Run, keys_dir: Path) -> None:
+        """What was made before is reported, with its record."""
+        keys_dir.mkdir()
+        (keys_dir / "b.example").write_text("a file where a folder should be")
+        names = ("a.example", "b.example", "c.example", "--algorithm", "ed25519")
+        result = run("new", *names, "--selector", "s1")
+        assert result.exit_code == 2
+        assert fields(result.stdout)["name"] == "s1._domainkey.a.example"
+        assert "stopped after 1 of 3: " in result.stderr
+        assert "b.example" in result.stderr
+
+    def test_both_kinds(self, run: Run, keys_dir: Path) -> None:
+        """SELECTOR with RSA, SELECTOR-ed25519 beside it; again, and both get the same letter."""
+        for letter in ("", "a"):
+            result = run("new", "example.com", "--dual", "--selector", "k{year}", "--json")
+            rows = json.loads(result.stdout)
+            year = rows[0]["selector"][1:5]
+            assert [(row["selector"], row["algorithm"]) for row in rows] == [
+                (f"k{year}{letter}", "rsa-sha256"),
+                (f"k{year}{letter}-ed25519", "ed25519-sha256"),
+            ]
+        assert len(list(keys_dir.rglob("*.pem"))) == 4
+
+    def test_json(self, run: Run) -> None:
+        """One array, one object for each key: names, paths, the record."""
+        result = run("new", "example.com", "--selector", "s1", "--bits", "1024", "--json")
+        (row,) = json.loads(result.stdout)
+        assert Path(row["key_path"]).is_file()
+        assert Path(row["record_path"]).is_file()
+        assert (row["domain"], row["selector"], row["bits"]) == ("example.com", "s1", 1024)
+        assert (row["name"], row["type"]) == ("s1._domainkey.example.com", "TXT")
+        assert parse_record(row["value"].encode()).public is not None
+        assert "RFC 8301" in row["warning"]
+
+    def test_a_size_over_2048_has_its_reason(self, run: Run) -> None:
+        """What happens to long records at consoles and receivers."""
+        result = run("new", "example.com", "--bits", "3072")
+        assert result.exit_code == 0
+        assert "3072 bits: the DNS answer is over 512 octets" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (("--dual", "--algorithm", "rsa"), "leave --algorithm out"),
+            (("--selector", "{domain}"), "{year}, {month} and {day}"),
+            (("--selector", "s{year"), "{year}, {month} and {day}"),
+            (("--dual", "--selector", "s" * 60), "not a selector name"),
+        ],
+    )
+    def test_bad_usage(
+        self, run: Run, tmp_path: Path, arguments: tuple[str, ...], says: str
+    ) -> None:
+        """Exit 2, nothing made."""
+        result = run("new", "example.com", *arguments)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert says in result.stderr
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_literal_selector_gets_no_letter(self, run: Run) -> None:
+        """Who says a name means it: the second of --dual may be the one that is taken."""
+        run("new", "example.com", "--selector", "s1-ed25519", "--algorithm", "ed25519")
+        result = run("new", "example.com", "--selector", "s1", "--dual")
+        assert result.exit_code == 2
+        assert "s1-ed25519.pem: the selector is taken" in result.stderr
+
+
 class TestList:
     """`keys list`."""
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from relay.cli import main
 from relay.core.dkim.algorithm import Algorithm
-from relay.keyring.files import write_key_pair
+from relay.keyring.writing import write_key_pair
 
 ROOT = Path(__file__).parents[3]
 MESSAGE = b"From: a@example.com\r\nTo: b@example.net\r\nSubject: x\r\n\r\nHello.\r\n"

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from relay.core.dkim.algorithm import Algorithm
-from relay.keyring.files import write_key_pair
+from relay.keyring.writing import write_key_pair
 from tests.fakes.processes import wait_until
 from tests.fakes.smarthost import Fault, Smarthost, in_thread
 

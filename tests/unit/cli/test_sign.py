@@ -13,7 +13,7 @@ from relay.core.dkim.algorithm import Algorithm
 from relay.core.dkim.signature import Signature
 from relay.core.dkim.verify import find_signatures
 from relay.core.message import read_message
-from relay.keyring.files import write_key_pair
+from relay.keyring.writing import write_key_pair
 
 MESSAGE = b"From: a@example.com\r\nSubject: x\r\n\r\nHello.\r\n"
 

@@ -15,7 +15,8 @@ from relay.cli import main
 from relay.cli.second_opinion import Opinion, Outcome, SecondOpinion
 from relay.core.dkim.record import record_text
 from relay.core.message import Message, new_field, read_message
-from relay.keyring.files import WrittenKey, read_key_file, write_key_pair
+from relay.keyring.files import read_key_file
+from relay.keyring.writing import WrittenKey, write_key_pair
 from tests.fakes.dns_server import LoopbackDNS
 from tests.fakes.foreign import message_of, sign_as
 from tests.fakes.keys import FakeKey, rsa_private

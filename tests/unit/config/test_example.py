@@ -14,7 +14,8 @@ from pydantic import BaseModel, SecretStr
 from relay.config import load
 from relay.config.example import example, table
 from relay.config.inbound import Client, Listener
-from relay.config.outbound import Upstream
+from relay.config.keys import Publishing
+from relay.config.outbound import Route, Upstream
 from relay.config.settings import Config, Domain
 
 ROOT = Path(__file__).parents[3]
@@ -25,6 +26,8 @@ MODELS: dict[str, type[BaseModel]] = {
     "[[listeners]]": Listener,
     "[[clients]]": Client,
     "[[upstreams]]": Upstream,
+    "[[routes]]": Route,
+    "[[publishing]]": Publishing,
     '[domains."example.com"]': Domain,
 }
 
@@ -70,7 +73,11 @@ def test_a_default_in_the_example_is_the_models(section: str, name: str, value: 
     if model is None:
         model = type(getattr(Config(upstreams=(Upstream(url="smtp://h"),)), section.strip("[]")))
     info = model.model_fields[name]
-    shown = {(Client, "name"), (Client, "networks"), (Upstream, "name"), (Upstream, "url")}
+    shown = {
+        *((Client, "name"), (Client, "networks"), (Upstream, "name"), (Upstream, "url")),
+        *((Route, "name"), (Route, "upstreams")),
+        *((Publishing, "name"), (Publishing, "server")),
+    }
     if (model, name) in shown:
         return
     default = info.get_default(call_default_factory=True)

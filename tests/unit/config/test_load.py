@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from relay.assembly import upstream_settings
 from relay.config import Config, load
 from relay.core.errors import ConfigError, Fault
 
 URL = {"DKIM_RELAY_UPSTREAM__URL": "smtp://smtp.example.net:587"}
 UPSTREAM = '[[upstreams]]\nurl = "smtp://smtp.example.net:587"\n'  # two lines
+ROUTE = '[[routes]]\nname = "bulk"\n'
+TO = 'upstreams = ["upstream"]\n'
 CLIENT = '[[clients]]\nname = "apps"\nnetworks = ["10.0.0.0/8"]\n'
 SECRET = "hunter2-and-more"
 
@@ -189,6 +192,22 @@ BAD_FILES = [
     ('[[listeners]]\naddress = "[::]:25"\n', 4, ["[::]:25", "[[clients]]"]),
     ('[[clients]]\nname = "x"\nnetworks = ["0.0.0.0/0"]\n', 5, ["0.0.0.0/0"]),
     ('[[clients]]\nname = "x"\nnetworks = ["::/0"]\n', 5, ["::/0"]),
+    (
+        '[[clients]]\nname = "x"\nnetworks = ["0.0.0.0/1", "10.0.0.0/8", "128.0.0.0/1"]\n',
+        *(5, ["0.0.0.0/1", "128.0.0.0/1", "everyone"]),
+    ),
+    (
+        '[[clients]]\nname = "x"\nnetworks = ["8000::/1", "::/1"]\n',
+        *(5, ["8000::/1", "everyone"]),
+    ),
+    (
+        '[[clients]]\nname = "x"\nlisteners = ["0.0.0.0:2525"]\n',
+        *(5, ["listeners", "0.0.0.0:2525", "add networks"]),
+    ),
+    (
+        '[[clients]]\nname = "x"\nlisteners = ["unix:/a", "[::]:25"]\n',
+        *(5, ["listeners", "[::]:25"]),
+    ),
     ('[[clients]]\nname = "x"\nnetworks = ["10.0.0.1/8"]\n', 5, ["10.0.0.1/8"]),
     ('[[clients]]\nname = "x"\nnetworks = []\n', 4, ["matches everybody"]),
     ('[[clients]]\nname = "x"\n', 4, ["matches everybody"]),
@@ -211,7 +230,17 @@ BAD_FILES = [
     ('[domains."example.com"]\nsubdomain = true\n', 4, ["example.com", "subdomain"]),
     ('[domains."example.com"]\nselectors = ["-a"]\n', 4, ["-a"]),
     ('dns = "off"\n', 3, ["dns"]),
-    (UPSTREAM, 3, ["several upstreams"]),
+    (UPSTREAM, 3, ["another of [[upstreams]]", "'upstream'"]),
+    (f'{ROUTE}upstreams = ["other"]\n', 5, ["no 'other' in [[upstreams]]", "'upstream'"]),
+    (f"{ROUTE}upstreams = []\n", 5, ["routes[0].upstreams"]),
+    (f'{ROUTE}clients = ["x"]\n{TO}', 5, ["no 'x' in [[clients]]", "'loopback'"]),
+    (f'{ROUTE}listeners = ["[::1]:25"]\n{TO}', 5, ["no '[::1]:25' in", "127.0.0.1:2525"]),
+    (f'{ROUTE}mail_from = ["a@b@"]\n{TO}', 5, ["a@b@"]),
+    (f'{ROUTE}rcpt_to = ["<>"]\n{TO}', 5, ["<>"]),
+    (f'{ROUTE}signing = "never"\n{TO}', 5, ["never", "skip"]),
+    (f"{ROUTE}{TO}{ROUTE.replace('bulk', 'rest')}{TO}", 4, ["'bulk' takes everything"]),
+    (f'{ROUTE}rcpt_to = ["a.test"]\n{TO}{ROUTE}{TO}', 8, ["another of [[routes]]", "'bulk'"]),
+    (f'[[upstreams]]\nname = "b"\nurl = "smtp://b"\n{ROUTE}{TO}', 4, ["'b' is in no route"]),
 ]
 
 
@@ -423,7 +452,9 @@ def test_a_secret_from_a_file(
         config = load(write(f'{UPSTREAM}password_file = "{secret}"\n'), {})
     else:
         config = load(write(UPSTREAM), {"DKIM_RELAY_UPSTREAM__PASSWORD_FILE": str(secret)})
-    assert config.upstreams[0].password.get_secret_value() == password
+    # Its path is what is kept: a file that changes is read anew.
+    assert config.upstreams[0].password_file == str(secret)
+    assert upstream_settings(config).password.read() == password
 
 
 @pytest.mark.parametrize("password", [SECRET, " x ", "\tx", "x "])
@@ -455,11 +486,11 @@ def test_a_secret_file_that_may_not_be_read(write: WriteFile, tmp_path: Path) ->
     assert "Permission denied" in fault.what
 
 
-@pytest.mark.parametrize("octets", [b"\xff\xfe", None])
+@pytest.mark.parametrize("octets", [b"\xff\xfe", b"", b"\n", None])
 def test_a_secret_file_that_is_no_text(
     write: WriteFile, tmp_path: Path, octets: bytes | None
 ) -> None:
-    """Octets that are not UTF-8, and a folder."""
+    """Octets that are not UTF-8, none at all, and a folder."""
     secret = tmp_path / "secret"
     if octets is None:
         secret.mkdir()
@@ -488,7 +519,7 @@ def test_a_secret_of_the_environment_wins(write: WriteFile, tmp_path: Path, in_f
     value = SECRET if other == "PASSWORD" else str(secret)
     config = load(path, {f"DKIM_RELAY_UPSTREAM__{other}": value})
     expected = SECRET if other == "PASSWORD" else "from a file"
-    assert config.upstreams[0].password.get_secret_value() == expected
+    assert upstream_settings(config).password.read() == expected
 
 
 @pytest.mark.parametrize(

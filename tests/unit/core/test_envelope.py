@@ -10,6 +10,7 @@ from relay.core.envelope import (
     MailCommand,
     ParameterFault,
     RcptCommand,
+    ValueFault,
     parse_mail,
     parse_rcpt,
 )
@@ -277,12 +278,36 @@ def test_parameters_of_rcpt(parameters: bytes, notify: bytes, original: bytes) -
         b"ORCPT=rfc822;a;\x00",
         b"ORCPT=rfc822;" + b"x" * 501,
         b"ORCPT=rf c822;x",
+        "ORCPT=rfc822;jäne@example.com".encode(),
+        b"ORCPT=utf-8;j\xe4ne@example.com",
+        b"ORCPT=utf-8;j\xc3",
     ],
 )
 def test_bad_parameters_of_rcpt(parameters: bytes) -> None:
     """A known keyword with a wrong value is refused."""
     with pytest.raises(SyntaxFault):
         parse_rcpt(b"TO:<jane@example.com> " + parameters, smtputf8=True)
+
+
+@pytest.mark.parametrize(
+    "original",
+    [
+        b"utf-8;j\\x{E4}ne@example.com",
+        b"UTF-8;j\\x{E4}ne+2B@example.com",
+        b"utf-8;jane@example.com",
+    ],
+)
+@pytest.mark.parametrize("smtputf8", [False, True])
+def test_utf8_original_recipient_in_ascii(original: bytes, smtputf8: bool) -> None:
+    """RFC 6533 §3: utf-8-addr-xtext needs no SMTPUTF8."""
+    argument = b"TO:<jane@example.com> ORCPT=" + original
+    assert parse_rcpt(argument, smtputf8=smtputf8).original_recipient == original
+
+
+def test_eight_bit_original_recipient_without_smtputf8() -> None:
+    """RFC 6533 §3: utf-8-addr-unitext belongs to SMTPUTF8."""
+    with pytest.raises(ValueFault):
+        parse_rcpt("TO:<jane@example.com> ORCPT=utf-8;jäne@example.com".encode(), smtputf8=False)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,12 @@ def other_rsa_public() -> PublicKey:
 
 
 @pytest.fixture(scope="session")
+def weak_public() -> PublicKey:
+    """An RSA key of 512 bits, as they were published twenty years ago."""
+    return PublicKey(Algorithm.RSA_SHA256, rsa.RSAPublicNumbers(65537, 2**511 + 1).public_key())
+
+
+@pytest.fixture(scope="session")
 def ed25519_public() -> PublicKey:
     """An Ed25519 key."""
     private = ed25519.Ed25519PrivateKey.generate()

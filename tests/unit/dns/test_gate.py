@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from relay.core.dkim.algorithm import PublicKey
+from relay.core.dkim.query import TxtAnswer, TxtOutcome
 from relay.core.dkim.record import record_text
+from relay.dns.authorities import Hop, ServerAnswer, Survey
 from relay.dns.gate import Gate, OpenGate, Pace, RecordChange, RecordGate, RecordState
+from relay.dns.memory import Memory
 from tests.fakes.resolver import FakeResolver
 
 S = RecordState
@@ -174,6 +178,253 @@ class TestRecordGate:
         assert (gate.is_open(key), gate.is_open(other)) == (True, False)
 
 
+DAY = 86400.0
+
+
+class FakeAuthority:
+    """Every authoritative server of one name, from a table that a test changes."""
+
+    def __init__(self) -> None:
+        self.says: dict[str, TxtAnswer] = {}
+
+    def publish(self, server: str, *publics: PublicKey) -> None:
+        """Give a server these records."""
+        records = tuple(record_text(public).encode() for public in publics)
+        outcome = TxtOutcome.FOUND if records else TxtOutcome.NXDOMAIN
+        self.says[server] = TxtAnswer(outcome, records)
+
+    def silence(self, *servers: str) -> None:
+        """Let servers answer no more."""
+        for server in servers:
+            self.says[server] = TxtAnswer(TxtOutcome.TIMEOUT)
+
+    async def survey(self, name: str) -> Survey:
+        """What all of them say."""
+        answers = [
+            ServerAnswer(name, server.partition("/")[0], server, answer)
+            for server, answer in self.says.items()
+        ]
+        return Survey((Hop(name, "example.com", tuple(answers), "" if answers else "not found"),))
+
+
+class TestEverywhere:
+    """All authoritative servers count, and the resolver only where they cannot be asked."""
+
+    @pytest.fixture
+    def authority(self) -> FakeAuthority:
+        """No servers yet."""
+        return FakeAuthority()
+
+    @pytest.fixture
+    def clock(self) -> list[float]:
+        """Seconds since 1970, for a test to change."""
+        return [1.8e9]
+
+    @pytest.fixture
+    def gate(
+        self, resolver: FakeResolver, authority: FakeAuthority, clock: list[float]
+    ) -> RecordGate:
+        """A gate that asks them."""
+        return RecordGate(resolver, authority, now=lambda: clock[0])
+
+    async def test_one_server_without_the_record_holds_a_new_key_up(
+        self, key: PublicHalf, gate: RecordGate, authority: FakeAuthority
+    ) -> None:
+        """It is named, and as soon as it has the record the gate opens."""
+        authority.publish("ns1", key.public)
+        authority.publish("ns2")
+        await gate.check([key])
+        assert (gate.is_open(key), gate.state(key)) == (False, S.MISSING)
+        assert "not everywhere yet: it matches at ns1, but ns2" in gate.detail(key)
+        authority.publish("ns2", key.public)
+        await gate.check([key])
+        assert (gate.is_open(key), gate.state(key)) == (True, S.MATCHES)
+        assert "published and matching at ns1, ns2" in gate.detail(key)
+
+    async def test_an_open_key_stays_while_one_server_has_it(
+        self, key: PublicHalf, gate: RecordGate, authority: FakeAuthority
+    ) -> None:
+        """A secondary that lags is told, and stops no mail; all of them without it do."""
+        authority.publish("ns1", key.public)
+        authority.publish("ns2", key.public)
+        await gate.check([key])
+        authority.publish("ns2")
+        (change,) = await gate.check([key])
+        assert (change.is_open, change.after) == (True, S.MISSING)
+        assert "ns2" in change.detail
+        assert "goes on signing" in change.detail
+        authority.publish("ns1")
+        (change,) = await gate.check([key])
+        assert (change.is_open, change.after) == (False, S.MISSING)
+
+    async def test_a_silent_server_holds_a_new_key_up_for_a_while(
+        self, key: PublicHalf, gate: RecordGate, authority: FakeAuthority, clock: list[float]
+    ) -> None:
+        """It may have an old zone; after an hour it counts as out of service."""
+        authority.publish("ns1", key.public)
+        authority.silence("ns2")
+        await gate.check([key])
+        assert (gate.is_open(key), gate.state(key)) == (False, S.TEMPERROR)
+        assert "no answer from ns2" in gate.detail(key)
+        clock[0] += 3599
+        await gate.check([key])
+        assert not gate.is_open(key)
+        clock[0] += 1
+        await gate.check([key])
+        assert (gate.is_open(key), gate.state(key)) == (True, S.MATCHES)
+
+    async def test_an_address_that_does_not_answer_beside_one_that_does(
+        self, key: PublicHalf, gate: RecordGate, authority: FakeAuthority
+    ) -> None:
+        """A host without IPv6 reaches half of the addresses: the server has answered."""
+        authority.publish("ns1/192.0.2.1", key.public)
+        authority.silence("ns1/2001:db8::1")
+        await gate.check([key])
+        assert gate.is_open(key)
+
+    @pytest.mark.parametrize("servers", [(), ("ns1", "ns2")])
+    async def test_the_resolver_where_no_server_can_be_asked(
+        self,
+        key: PublicHalf,
+        gate: RecordGate,
+        authority: FakeAuthority,
+        publish: Callable[..., None],
+        servers: tuple[str, ...],
+    ) -> None:
+        """A closed network: the servers are not found, or none can be reached."""
+        authority.silence(*servers)
+        await gate.check([key])
+        assert not gate.is_open(key)
+        publish(key.public)
+        await gate.check([key])
+        assert (gate.is_open(key), gate.state(key)) == (True, S.MATCHES)
+
+    async def test_the_resolver_is_not_asked_where_servers_answer(
+        self,
+        key: PublicHalf,
+        gate: RecordGate,
+        authority: FakeAuthority,
+        resolver: FakeResolver,
+    ) -> None:
+        """It would keep the absence of a record that is about to be published."""
+        authority.publish("ns1")
+        await gate.check([key])
+        assert resolver.asked == []
+
+
+class TestMemory:
+    """What was seen outlives the process."""
+
+    @pytest.fixture
+    def clock(self) -> list[float]:
+        """Seconds since 1970, for a test to change."""
+        return [1.8e9]
+
+    async def seen(self, folder: Path, key: PublicHalf, now: float) -> None:
+        """An earlier process that saw the record."""
+        memory = Memory(folder)
+        gate = RecordGate(published(key), memory=memory, now=lambda: now)
+        await gate.check([key])
+        await memory.save(now)
+
+    def restarted(self, folder: Path, resolver: FakeResolver, clock: list[float]) -> RecordGate:
+        """The next process."""
+        memory = Memory(folder)
+        memory.load()
+        return RecordGate(resolver, memory=memory, now=lambda: clock[0])
+
+    async def test_it_signs_at_once_after_a_restart(
+        self, key: PublicHalf, resolver: FakeResolver, clock: list[float], tmp_path: Path
+    ) -> None:
+        """Nothing is asked before, and nothing is waited for."""
+        await self.seen(tmp_path, key, clock[0])
+        clock[0] += 7 * DAY
+        gate = self.restarted(tmp_path, resolver, clock)
+        assert gate.is_open(key)
+        assert "it matched when it was last seen, at 2027-01-15T08:00:00Z" in gate.detail(key)
+        changes: list[RecordChange] = []
+        await gate.start([key], changes.append, within_seconds=5)
+        assert (changes, resolver.asked) == ([], [])
+
+    async def test_an_old_sighting_counts_once_dns_did_not_answer(
+        self, key: PublicHalf, resolver: FakeResolver, clock: list[float], tmp_path: Path
+    ) -> None:
+        """Past the grace the record is asked for first; an outage then stops nothing."""
+        await self.seen(tmp_path, key, clock[0])
+        clock[0] += 7 * DAY + 1
+        gate = self.restarted(tmp_path, resolver, clock)
+        assert not gate.is_open(key)
+        resolver.servfail = {NAME}
+        await gate.check([key])
+        assert (gate.is_open(key), gate.state(key)) == (True, S.TEMPERROR)
+
+    async def test_an_old_sighting_is_nothing_against_an_answer(
+        self, key: PublicHalf, resolver: FakeResolver, clock: list[float], tmp_path: Path
+    ) -> None:
+        """The record has gone: the gate closes, and stays closed after the next restart."""
+        await self.seen(tmp_path, key, clock[0])
+        memory = Memory(tmp_path)
+        memory.load()
+        gate = RecordGate(resolver, memory=memory, now=lambda: clock[0] + 1)
+        assert gate.is_open(key)
+        await gate.check([key])
+        assert not gate.is_open(key)
+        await memory.save(clock[0] + 1)
+        resolver.servfail = {NAME}
+        again = self.restarted(tmp_path, resolver, clock)
+        await again.check([key])
+        assert not again.is_open(key)
+
+    async def test_it_belongs_to_the_key(
+        self,
+        key: PublicHalf,
+        resolver: FakeResolver,
+        clock: list[float],
+        tmp_path: Path,
+        other_rsa_public: PublicKey,
+    ) -> None:
+        """Another key at the selector was never seen."""
+        await self.seen(tmp_path, key, clock[0])
+        gate = self.restarted(tmp_path, resolver, clock)
+        assert not gate.is_open(PublicHalf(other_rsa_public))
+
+    async def test_a_key_that_comes_back_is_remembered_without_a_folder(
+        self, key: PublicHalf, resolver: FakeResolver, publish: Callable[..., None]
+    ) -> None:
+        """A keyring that holds some keys at a time drops and loads them."""
+        publish(key.public)
+        watched = Watched(resolver, rounds=3)
+        watched.keys = [key]
+        watched.before_round = {1: watched.keys.clear, 2: lambda: watched.keys.append(key)}
+        await watched.run()
+        assert watched.gate.is_open(key)
+
+
+class TestStart:
+    """The service does not wait long."""
+
+    async def test_no_answer(self, key: PublicHalf, publish: Callable[..., None]) -> None:
+        """A server that takes for ever is given up; what others answered is kept."""
+        other = PublicHalf(key.public, selector="s2")
+
+        class Slow(FakeResolver):
+            async def txt(self, name: str) -> TxtAnswer:
+                if name == NAME:
+                    await asyncio.Event().wait()
+                return await super().txt(name)
+
+        gate = RecordGate(Slow(records={"s2._domainkey.example.com": [record_text(key.public)]}))
+        changes: list[RecordChange] = []
+        await gate.start([key, other], changes.append, within_seconds=0.05)
+        assert [(c.selector, c.is_open) for c in changes] == [("s2", True)]
+        assert gate.state(key) is S.UNCHECKED
+
+
+def published(key: PublicHalf) -> FakeResolver:
+    """DNS with the record of a key."""
+    return FakeResolver(records={NAME: [record_text(key.public)]})
+
+
 class TestPace:
     """Often while a record does not match, rarely once it does."""
 
@@ -201,7 +452,9 @@ class Watched:
         self.changes: list[RecordChange] = []
         self.before_round: dict[int, Callable[[], None]] = {}
         self._rounds = rounds
-        self.gate = RecordGate(resolver, sleep=self._sleep)
+        self._now = 0.0
+        pace = Pace(notice_seconds=1000)
+        self.gate = RecordGate(resolver, pace=pace, monotonic=lambda: self._now, sleep=self._sleep)
 
     async def run(self) -> None:
         """Watch for the given number of rounds."""
@@ -209,6 +462,7 @@ class Watched:
             await self.gate.watch(lambda: self.keys, self.changes.append)
 
     async def _sleep(self, seconds: float) -> None:
+        self._now += seconds
         self.slept.append(seconds)
         self.asked.append(len(self.resolver.asked))
         if len(self.slept) == self._rounds:
@@ -227,8 +481,8 @@ class TestWatch:
         watched.keys = [key]
         watched.before_round = {3: lambda: publish(key.public)}
         await watched.run()
-        assert watched.slept == [2, 4, 8, 60, 60, 60, 60, 60, 60]
-        assert watched.asked == [1, 2, 3, 4, 4, 4, 4, 4, 5]
+        assert watched.slept == [2, 4, 8, 300, 300, 300, 300, 300, 300]
+        assert watched.asked == [1, 2, 3, 4, 5, 6, 7, 8, 9]
         assert [change.after for change in watched.changes] == [S.MISSING, S.MATCHES]
 
     async def test_a_key_that_was_checked_before_is_not_asked_for_at_once(
@@ -240,7 +494,7 @@ class TestWatch:
         watched.keys = [key]
         await watched.gate.check([key])
         await watched.run()
-        assert watched.asked == [1, 1]
+        assert (watched.slept, watched.asked) == ([300, 300], [1, 2])
 
     async def test_keys_come_and_go(
         self, key: PublicHalf, resolver: FakeResolver, publish: Callable[..., None]
@@ -274,6 +528,45 @@ class TestWatch:
         }
         await watched.run()
         assert [change.after for change in watched.changes] == [S.MATCHES, S.DIFFERENT]
+
+    async def test_many_keys_are_asked_for_in_turn(
+        self, key: PublicHalf, resolver: FakeResolver
+    ) -> None:
+        """All at first, some at a time; then so many in a second and no more, the oldest first."""
+        at_once = most = 0
+
+        async def txt(name: str) -> TxtAnswer:
+            nonlocal at_once, most
+            at_once += 1
+            most = max(most, at_once)
+            await asyncio.sleep(0)
+            at_once -= 1
+            return TxtAnswer(TxtOutcome.FOUND, (record_text(key.public).encode(),))
+
+        resolver.txt = txt  # type: ignore[method-assign] # this instance only
+        watched = Watched(resolver, rounds=8)
+        watched.keys = [PublicHalf(key.public, selector=f"s{n}") for n in range(110)]
+        await watched.run()
+        assert most == Pace().max_at_once
+        assert len(watched.changes) == 110
+        assert watched.slept == [300, 1, 1, 1, 1, 1, 295, 1]
+
+    async def test_mail_that_waits_wakes_it(
+        self, key: PublicHalf, resolver: FakeResolver, publish: Callable[..., None]
+    ) -> None:
+        """A key that is asked for is checked at once, not in the next round."""
+        publish(key.public)
+        gate = RecordGate(resolver, pace=Pace(notice_seconds=1000))
+        keys: list[PublicHalf] = []
+        matched = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(gate.watch(lambda: keys, lambda change: matched.set()))
+            await asyncio.sleep(0)
+            keys.append(key)
+            assert not gate.is_open(key)
+            await matched.wait()
+            watching.cancel()
+        assert gate.is_open(key)
 
 
 async def test_the_open_gate_asks_nobody(key: PublicHalf) -> None:

@@ -2,123 +2,84 @@
 
 from __future__ import annotations
 
-import base64
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.dkim.algorithm import PublicKey
+from relay.core.dkim.algorithm import Algorithm, PublicKey
 from relay.core.dkim.query import TxtAnswer, TxtOutcome
 from relay.core.dkim.record import record_text
-from relay.dns.judge import RecordState, judge
+from relay.dns.finding import Code, Severity
+from relay.dns.judge import RecordState, examine, judge, size_finding
+from tests.fakes.broken_records import CASES, Case, base64_of, fill, places
+from tests.fakes.keys import rsa_private
 
 S = RecordState
+Places = Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Case:
-    """One row: the records, how they are judged, and a part of what is said.
-
-    In a text, {P} is the key's base64, {Q} another key's, {E} an Ed25519 key's.
-    """
-
-    name: str
-    records: tuple[str, ...]
-    state: RecordState
-    says: str = ""
-
-
-P_SPACED = "{P100} {Prest}"
-CASES = [
-    Case("as printed", ("v=DKIM1; k=rsa; p={P}",), S.MATCHES, "published and matching"),
-    Case("defaults left out", ("p={P}",), S.MATCHES),
-    Case("final semicolon", ("v=DKIM1; k=rsa; p={P};",), S.MATCHES),
-    Case("no spaces", ("v=DKIM1;k=rsa;p={P}",), S.MATCHES),
-    Case("spaces around it", ("  v=DKIM1 ; k = rsa ; p = {P}  ",), S.MATCHES),
-    Case("spaces in p=", (f"v=DKIM1; k=rsa; p={P_SPACED}",), S.MATCHES),
-    Case("p= before k=", ("v=DKIM1; p={P}; k=rsa",), S.MATCHES),
-    Case("testing", ("v=DKIM1; k=rsa; t=y; p={P}",), S.MATCHES, "only testing"),
-    Case("strict", ("v=DKIM1; k=rsa; t=s; p={P}",), S.MATCHES),
-    Case("sha256 among hashes", ("v=DKIM1; h=sha1:sha256; p={P}",), S.MATCHES),
-    Case("service email", ("v=DKIM1; s=email; p={P}",), S.MATCHES),
-    Case("unknown and historic tags", ("v=DKIM1; g=*; x_own=1; n=note; p={P}",), S.MATCHES),
-    Case("the same twice, split elsewhere", ("p={P}", "p={P}"), S.MATCHES),
-    Case("another key", ("v=DKIM1; k=rsa; p={Q}",), S.DIFFERENT, "{Q#}"),
-    Case("another kind of key", ("v=DKIM1; k=ed25519; p={E}",), S.DIFFERENT, "(ed25519)"),
-    Case("revoked", ("v=DKIM1; k=rsa; p=",), S.REVOKED, "revokes"),
-    Case("revoked with spaces", ("v=DKIM1; p= ;",), S.REVOKED),
-    Case("k= wrong", ("v=DKIM1; k=ed25519; p={P}",), S.MALFORMED, "write k=rsa"),
-    Case("k= unknown", ("v=DKIM1; k=dsa; p={P}",), S.MALFORMED, "write k=rsa"),
-    Case("quotes around it", ('"v=DKIM1; k=rsa; p={P}"',), S.MALFORMED, "without them"),
-    Case("quotes inside", ('v=DKIM1; k=rsa; p={P100}" "{Prest}',), S.MALFORMED, "quotes"),
-    Case("typographic quotes", ("\u201cv=DKIM1; p={P}\u201d",), S.MALFORMED, "quotes"),
-    Case("escaped semicolons", ("v=DKIM1\\; k=rsa\\; p={P}",), S.MALFORMED, "backslashes"),
-    Case("no semicolons", ("v=DKIM1 k=rsa p={P}",), S.MALFORMED, "semicolons"),
-    Case("no semicolons, no spaces", ("v=DKIM1k=rsap={P}",), S.MALFORMED, "semicolons"),
-    Case("one semicolon lost", ("v=DKIM1; k=rsa p={P}",), S.MALFORMED, "semicolons"),
-    Case("two semicolons", ("v=DKIM1;; k=rsa; p={P}",), S.MALFORMED, "an empty tag"),
-    Case("v= not first", ("k=rsa; v=DKIM1; p={P}",), S.MALFORMED, "must stand first"),
-    Case("v= in lower case", ("v=dkim1; k=rsa; p={P}",), S.MALFORMED, "upper case"),
-    Case("tags in upper case", ("V=DKIM1; K=rsa; P={P}",), S.MALFORMED, "lower case"),
-    Case("wrong version", ("v=DKIM2; k=rsa; p={P}",), S.MALFORMED, "'v'"),
-    Case("p= missing", ("v=DKIM1; k=rsa",), S.MALFORMED, "is missing"),
-    Case("p= twice", ("v=DKIM1; p={P}; p={P}",), S.MALFORMED, "twice"),
-    Case("cut at 255", ("v=DKIM1; k=rsa; p={Pto255}",), S.MALFORMED, "one string"),
-    Case("cut anywhere", ("v=DKIM1; k=rsa; p={P100}",), S.MALFORMED, "100 of 392"),
-    Case("a letter lost", ("v=DKIM1; k=rsa; p={Pbut1}",), S.MALFORMED, "publish it as"),
-    Case("not base64", ("v=DKIM1; k=rsa; p=*{P}",), S.MALFORMED, "not base64"),
-    Case("PEM pasted", ("v=DKIM1; p=-----BEGIN PUBLIC KEY-----{P}",), S.MALFORMED, "BEGIN"),
-    Case("name pasted", ("s._domainkey IN TXT v=DKIM1; p={P}",), S.MALFORMED, "name of the"),
-    Case("no-break spaces", ("v=DKIM1;\u00a0k=rsa; p={P}",), S.MALFORMED, "document"),
-    Case("h= without sha256", ("v=DKIM1; h=sha1; p={P}",), S.MALFORMED, "remove h="),
-    Case("s= without email", ("v=DKIM1; s=tlsrpt; p={P}",), S.MALFORMED, "remove s="),
-    Case("empty text", ("",), S.MALFORMED, "no key record"),
-    Case("no tags", ("hello",), S.MALFORMED, "no key record"),
-    Case("SPF by a wildcard", ("v=spf1 -all",), S.MALFORMED, "wildcard"),
-    Case("DMARC", ("v=DMARC1; p=none",), S.MALFORMED, "DMARC"),
-    Case("old policy record", ("o=~",), S.MALFORMED, "policy"),
-    Case("two, one is ours", ("v=DKIM1; p={P}", "v=DKIM1; p={Q}"), S.SEVERAL, "delete the rest"),
-    Case("two, none is ours", ("v=DKIM1; p={Q}", "hello"), S.SEVERAL, "delete them all"),
-    Case("two, both ours", ("v=DKIM1; p={P}", "p={P}"), S.SEVERAL, "keep one"),
-    Case("ours and revoked", ("v=DKIM1; p={P}", "v=DKIM1; p="), S.SEVERAL, "'v=DKIM1; p='"),
-]
-
-
-def base64_of(public: PublicKey) -> str:
-    """p= of a key."""
-    return base64.b64encode(public.octets).decode()
+@pytest.fixture
+def texts(
+    rsa_public: PublicKey,
+    other_rsa_public: PublicKey,
+    ed25519_public: PublicKey,
+    weak_public: PublicKey,
+) -> Places:
+    """What stands for the names in braces."""
+    return places(rsa_public, other_rsa_public, ed25519_public, weak_public)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_records(
-    case: Case, rsa_public: PublicKey, other_rsa_public: PublicKey, ed25519_public: PublicKey
-) -> None:
+def test_records(case: Case, rsa_public: PublicKey, texts: Places) -> None:
     """Each row is judged as it says, and the finding names cause or fix."""
-    p = base64_of(rsa_public)
-    texts = {
-        "{P}": p,
-        "{Q}": base64_of(other_rsa_public),
-        "{Q#}": other_rsa_public.fingerprint,
-        "{E}": base64_of(ed25519_public),
-        "{P100}": p[:100],
-        "{Prest}": p[100:],
-        "{Pto255}": p[: 255 - len("v=DKIM1; k=rsa; p=")],
-        "{Pbut1}": p[:50] + p[51:],
-    }
-
-    def fill(text: str) -> str:
-        for name, value in texts.items():
-            text = text.replace(name, value)
-        return text
-
-    answer = TxtAnswer(TxtOutcome.FOUND, tuple(fill(text).encode() for text in case.records))
+    records = tuple(fill(text, texts).encode() for text in case.records)
+    answer = TxtAnswer(TxtOutcome.FOUND, records)
     state, detail = judge(answer, rsa_public)
     assert state is case.state, detail
-    assert fill(case.says) in detail
+    assert fill(case.says, texts) in detail
     assert detail.isprintable()
-    assert len(detail) < 600
+    assert len(detail) < 700
+    findings = examine(answer, rsa_public).findings
+    assert case.code in {finding.code for finding in findings}
+    # What is wrong stands first, and says what to do.
+    assert (findings[0].severity is Severity.FAULT) == (state is not S.MATCHES)
+    assert all(finding.fix for finding in findings if finding.severity is not Severity.OK)
+
+
+def test_a_malformed_record_names_tag_and_offset(rsa_public: PublicKey) -> None:
+    """For scripts, and for people who look at the record with a ruler."""
+    answer = TxtAnswer(TxtOutcome.FOUND, (b"v=DKIM1; k=dsa; p=AAAA",))
+    (finding,) = examine(answer, rsa_public).findings
+    assert (finding.tag, finding.offset) == ("k", 9)
+
+
+def test_a_weak_key_is_no_key(weak_public: PublicKey) -> None:
+    """RFC 8301 §3.2: under 1024 bits nobody relies on it, even when it is the one we have."""
+    answer = TxtAnswer(TxtOutcome.FOUND, (record_text(weak_public).encode(),))
+    (finding,) = examine(answer, weak_public).findings
+    assert (finding.code, finding.severity) == (Code.SHORT_KEY, Severity.FAULT)
+    assert judge(answer, weak_public)[0] is S.MALFORMED
+
+
+@pytest.mark.parametrize(("bits", "code"), [(1024, Code.SHORT_KEY), (3072, Code.LONG_KEY)])
+def test_sizes_worth_knowing(bits: int, code: Code) -> None:
+    """Between what is forbidden and what is advised, and above it."""
+    public = PublicKey(Algorithm.RSA_SHA256, rsa_private(bits).public_key())
+    finding = size_finding(public)
+    assert finding is not None
+    assert finding.code is code
+
+
+@pytest.mark.parametrize("record", [b"v=DKIM1; k=rsa; p={P}", b"p={P}"])
+def test_without_a_key_to_compare_with(record: bytes, rsa_public: PublicKey) -> None:
+    """A record of another service is published when a verifier can use it."""
+    octets = record.replace(b"{P}", base64_of(rsa_public).encode())
+    judgement = examine(TxtAnswer(TxtOutcome.FOUND, (octets,)), None)
+    assert judgement.state is S.MATCHES
+    assert judgement.record is not None
+    assert judgement.record.public == rsa_public
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,15 @@ def put_key(keys_dir: Path, rsa_pem: bytes) -> PutKey:
         return path
 
     return put
+
+
+@pytest.fixture
+def open_way(tmp_path: Path) -> Iterator[None]:
+    """Everybody may pass through our own folders above the test's, as long as it runs."""
+    with ExitStack() as closing:
+        for folder in [tmp_path, *tmp_path.parents]:
+            status = folder.stat()
+            if status.st_uid == os.getuid() and not status.st_mode & stat.S_IXOTH:
+                closing.callback(folder.chmod, stat.S_IMODE(status.st_mode))
+                folder.chmod(stat.S_IMODE(status.st_mode) | stat.S_IXOTH)
+        yield

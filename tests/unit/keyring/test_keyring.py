@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
 
 from relay.core.dkim.algorithm import Algorithm, SigningKey
 from relay.core.errors import KeyFault, Reason, Rejection
-from relay.keyring import keyring as keyring_module
-from relay.keyring.files import FileKey, write_key_pair
-from relay.keyring.keyring import DomainSettings, Keyring, KeyState, by_age
+from relay.keyring import loading
+from relay.keyring.changes import Became, KeyChange
+from relay.keyring.contents import difference
+from relay.keyring.files import FileKey
+from relay.keyring.keyring import Keyring, KeyState
+from relay.keyring.loading import DomainSettings, KeySource, by_age
+from relay.keyring.watch import KeyWatch
+from relay.keyring.writing import write_key_pair
 
 if TYPE_CHECKING:
     from tests.unit.keyring.conftest import PutKey
@@ -25,6 +37,7 @@ class Settings:
     """The part of a domain's settings that the keyring reads."""
 
     selectors: tuple[str, ...] | None = None
+    passphrase_file: str = ""
 
 
 @dataclass
@@ -68,13 +81,13 @@ def load(keys_dir: Path, gate: FakeGate) -> Loading:
 
 def selectors(keyring: Keyring, domain: str = "example.com") -> list[str]:
     """The selectors that sign now."""
-    return [key.selector for key in keyring.signers(domain)]
+    return [key.selector for key in asyncio.run(keyring.signers(domain))]
 
 
 def refusal(keyring: Keyring, domain: str = "example.com") -> Rejection:
     """What is said when no key can sign."""
     with pytest.raises(Rejection) as caught:
-        keyring.signers(domain)
+        asyncio.run(keyring.signers(domain))
     assert (caught.value.reply.code, caught.value.reply.enhanced) == (451, "4.7.5")
     assert caught.value.reason is Reason.KEY_UNAVAILABLE
     return caught.value
@@ -161,7 +174,7 @@ class TestFaults:
             if key.selector == "s1":
                 raise KeyFault(str(key.path), "refused", "make a new one")
 
-        monkeypatch.setattr(keyring_module, "prove", prove)
+        monkeypatch.setattr(loading, "prove", prove)
         put_key("example.com/s1.pem")
         put_key("example.com/s2.pem")
         keyring = load()
@@ -212,7 +225,9 @@ class TestWhichKey:
         put_key("example.com/r1.pem", age_seconds=3600)
         keyring = load()
         assert selectors(keyring) == ["r1", "e1"]
-        assert [key.public.algorithm for key in keyring.signers("example.com")] == list(Algorithm)
+        assert [
+            key.public.algorithm for key in asyncio.run(keyring.signers("example.com"))
+        ] == list(Algorithm)
         assert keyring.warnings == ()
         gate.closed = {"e1"}
         assert selectors(keyring) == ["r1"]
@@ -265,6 +280,7 @@ def test_by_age(keys_dir: Path, load: Loading) -> None:
     """Newest first; within a minute, numbers in names compare as numbers."""
     write_key_pair(keys_dir, "example.com", "k", Algorithm.ED25519_SHA256)
     (key,) = load().keys
+    assert isinstance(key, FileKey)
 
     def order(ages: dict[str, float]) -> list[str]:
         keys = [
@@ -277,3 +293,193 @@ def test_by_age(keys_dir: Path, load: Loading) -> None:
     assert order({"k2": 0, "k10": 30, "k9": 59}) == ["k10", "k9", "k2"]
     assert order({"s202611": 0, "s202701": 10, "mail": 5}) == ["s202701", "s202611", "mail"]
     assert order({}) == []
+
+
+class TestFirstNeed:
+    """Keys are read when mail first needs them, and held from then on."""
+
+    async def test_only_what_is_needed_is_read(
+        self, put_key: PutKey, keys_dir: Path, gate: FakeGate
+    ) -> None:
+        """Of many domains one is loaded; the others are known, and pending."""
+        for name in ("a.example", "b.example", "c.example"):
+            put_key(f"{name}/s1.pem")
+        changes: list[KeyChange] = []
+        keyring = Keyring(KeySource(keys_dir, {}), gate=gate, report=changes.append)
+        keyring.list_anew(difference({}, keyring.look()))
+        assert (keyring.keys, changes) == ((), [])
+        assert keyring.domains == {"a.example", "b.example", "c.example"}
+        (key,) = await keyring.signers("b.example")
+        assert keyring.keys == (key,)
+        assert keyring.pending == ("a.example", "c.example")
+        assert [(c.became, c.domain) for c in changes] == [(Became.LOADED, "b.example")]
+
+    async def test_in_memory_it_waits_for_nothing(
+        self, put_key: PutKey, keys_dir: Path, gate: FakeGate
+    ) -> None:
+        """The second time the answer is there without a turn of the loop."""
+        put_key("example.com/s1.pem")
+        keyring = Keyring(KeySource(keys_dir, {}), gate=gate)
+        keyring.list_anew(difference({}, keyring.look()))
+        first = await keyring.signers("example.com")
+        with pytest.raises(StopIteration) as caught:
+            keyring.signers("example.com").send(None)
+        assert caught.value.value == first
+
+    async def test_everybody_gets_the_same_key(
+        self, put_key: PutKey, keys_dir: Path, gate: FakeGate
+    ) -> None:
+        """Many messages for a domain that was not read yet: it is read once."""
+        put_key("example.com/s1.pem")
+        keyring = Keyring(KeySource(keys_dir, {}), gate=gate)
+        keyring.list_anew(difference({}, keyring.look()))
+        found = await asyncio.gather(*(keyring.signers("example.com") for _ in range(20)))
+        assert len({id(key) for (key,) in found}) == 1
+
+    async def test_the_gate_hears_of_it_first(
+        self, put_key: PutKey, keys_dir: Path, gate: FakeGate
+    ) -> None:
+        """The record is asked for before the first message is answered, and only then."""
+        put_key("example.com/s1.pem")
+        gate.closed = {"s1"}
+        told: list[str] = []
+
+        async def introduce(keys: Sequence[SigningKey]) -> None:
+            told.extend(key.selector for key in keys)
+            await asyncio.sleep(0)
+            gate.closed = set()
+
+        keyring = Keyring(KeySource(keys_dir, {}), gate=gate, introduce=introduce)
+        keyring.list_anew(difference({}, keyring.look()))
+        found = await asyncio.gather(*(keyring.signers("example.com") for _ in range(3)))
+        assert all(len(keys) == 1 for keys in found)
+        told.clear()
+        gate.closed = {"s1"}
+        with pytest.raises(Rejection):
+            await keyring.signers("example.com")
+        assert told == []
+
+    async def test_a_broken_key_is_told_at_first_need(
+        self, put_key: PutKey, keys_dir: Path, gate: FakeGate
+    ) -> None:
+        """451 for this domain, with the fault in its detail."""
+        put_key("example.com/s1.pem", b"nonsense")
+        keyring = Keyring(KeySource(keys_dir, {}), gate=gate)
+        keyring.list_anew(difference({}, keyring.look()))
+        with pytest.raises(Rejection, match=r"s1\.pem .*not a key in PEM"):
+            await keyring.signers("example.com")
+
+
+def selectors_of(keyring: Keyring) -> list[str]:
+    """The selectors of the keys that were loaded."""
+    return [key.selector for key in keyring.keys]
+
+
+def fill(path: Path, octets: bytes) -> None:
+    """Write into a file."""
+    path.write_bytes(octets)
+
+
+def encrypted(key: rsa.RSAPrivateKey, passphrase: bytes) -> bytes:
+    """A key that a passphrase opens."""
+    lock = BestAvailableEncryption(passphrase)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock)
+
+
+class TestPassphrases:
+    """Encrypted keys, opened by a file; each fault costs its key alone."""
+
+    @pytest.fixture
+    def secret(self, tmp_path: Path) -> Path:
+        """A passphrase file."""
+        path = tmp_path / "passphrase"
+        path.write_bytes(b"open sesame\r\n")
+        path.chmod(0o600)
+        return path
+
+    def test_of_all_domains_and_of_one(
+        self,
+        put_key: PutKey,
+        keys_dir: Path,
+        gate: FakeGate,
+        rsa_key: rsa.RSAPrivateKey,
+        secret: Path,
+        tmp_path: Path,
+    ) -> None:
+        """A domain may have its own; keys that are not encrypted need none."""
+        own = tmp_path / "own"
+        own.write_bytes(b"other")
+        own.chmod(0o400)
+        put_key("a.example/s1.pem", encrypted(rsa_key, b"open sesame"))
+        put_key("b.example/s1.pem", encrypted(rsa_key, b"other"))
+        put_key("c.example/s1.pem")
+        domains = {"b.example": Settings(passphrase_file=str(own))}
+        keyring = Keyring.load(keys_dir, domains=domains, gate=gate, passphrase_file=secret)
+        assert keyring.faults == ()
+        assert len(keyring.keys) == 3
+
+    @pytest.mark.parametrize(
+        ("content", "mode", "what"),
+        [
+            (b"wrong", 0o600, "the passphrase does not open the key"),
+            (b"", 0o600, "has nothing in it"),
+            (b"a\nb\n", 0o600, "has several lines in it"),
+            (b"open sesame", 0o644, "everybody on this host can get at the passphrase"),
+            (None, 0, "cannot be opened"),
+        ],
+    )
+    def test_faults(
+        self,
+        content: bytes | None,
+        mode: int,
+        what: str,
+        put_key: PutKey,
+        keys_dir: Path,
+        gate: FakeGate,
+        rsa_key: rsa.RSAPrivateKey,
+        secret: Path,
+    ) -> None:
+        """Said of the file that is wrong, without what is in it; the other key signs."""
+        put_key("example.com/s1.pem", encrypted(rsa_key, b"open sesame"))
+        put_key("example.com/s2.pem")
+        if content is None:
+            secret.unlink()
+        else:
+            secret.write_bytes(content)
+            secret.chmod(mode)
+        keyring = Keyring.load(keys_dir, domains={}, gate=gate, passphrase_file=secret)
+        assert selectors(keyring) == ["s2"]
+        (fault,) = keyring.faults
+        assert what in fault.what
+        assert str(secret) in str(fault)
+        assert "open sesame" not in str(fault)
+
+    def test_none_is_set(
+        self, put_key: PutKey, keys_dir: Path, gate: FakeGate, rsa_key: rsa.RSAPrivateKey
+    ) -> None:
+        """The fix names the setting."""
+        put_key("example.com/s1.pem", encrypted(rsa_key, b"open sesame"))
+        (fault,) = Keyring.load(keys_dir, domains={}, gate=gate).faults
+        assert fault.what == "the key has a passphrase, and no passphrase file is set"
+        assert "keys_passphrase_file" in fault.fix
+
+    async def test_a_passphrase_that_is_put_right(
+        self,
+        put_key: PutKey,
+        keys_dir: Path,
+        gate: FakeGate,
+        rsa_key: rsa.RSAPrivateKey,
+        secret: Path,
+    ) -> None:
+        """The next look tries the key again, although its own file is the same."""
+        put_key("example.com/s1.pem", encrypted(rsa_key, b"open sesame"))
+        fill(secret, b"wrong")
+        keyring = Keyring(KeySource(keys_dir, {}, passphrase_file=secret), gate=gate)
+        watch = KeyWatch(keyring, every_seconds=10)
+        await watch.look()
+        await watch.load(10)
+        assert "does not open" in str(keyring.faults)
+        fill(secret, b"open sesame")
+        await watch.look()
+        assert str(keyring.faults) == "()"
+        assert selectors_of(keyring) == ["s1"]

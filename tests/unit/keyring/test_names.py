@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.errors import KeyFault
-from relay.keyring.names import default_selector, key_selector, signing_domain
+from relay.keyring.names import (
+    DEFAULT_TEMPLATE,
+    free_selector,
+    host_name,
+    key_selector,
+    signing_domain,
+)
 
 NOVEMBER = 1_763_000_000  # 2025-11-13
 MONTH_END = 1_764_547_199  # 2025-11-30 23:59:59 UTC
@@ -115,19 +121,73 @@ def test_no_name_leaves_its_folder(text: str) -> None:
             assert name == name.lower()
 
 
+def free(template: str = DEFAULT_TEMPLATE, now: float = NOVEMBER, *taken: str) -> str:
+    """The selector of example.com after a template."""
+    return free_selector(template, domain="example.com", now=now, taken=set(taken))
+
+
 def test_the_default_selector_has_year_and_month() -> None:
     """The month is UTC's, whatever the time zone of the host."""
-    assert default_selector(NOVEMBER, ()) == "s202511"
-    assert default_selector(MONTH_END, ()) == "s202511"
-    assert default_selector(MONTH_END + 1, ()) == "s202512"
+    assert free() == "s202511"
+    assert free(now=MONTH_END) == "s202511"
+    assert free(now=MONTH_END + 1) == "s202512"
+
+
+@pytest.mark.parametrize(
+    ("template", "selector"),
+    [
+        ("UE{year}{month}", "ue202511"),
+        ("{year}-{month}-{day}", "2025-11-13"),
+        ("k{day}.{year}", "k13.2025"),
+        ("plain", "plain"),
+    ],
+)
+def test_a_template_is_filled(template: str, selector: str) -> None:
+    """With year, month and day; the rest stands."""
+    assert free(template) == selector
+
+
+@pytest.mark.parametrize(
+    "template", ["{domain}", "{years}", "s{", "{}", "{year", "year}", "{YEAR}"]
+)
+def test_another_placeholder_is_refused(template: str) -> None:
+    """The fault says which there are; the name of the record has the domain anyway."""
+    with pytest.raises(KeyFault, match=r"there are {year}, {month} and {day}"):
+        free(template)
 
 
 def test_a_taken_selector_gets_a_letter() -> None:
     """The first letter that makes a new name; in the end a fault, never an old name."""
-    taken: set[str] = set()
+    taken: list[str] = []
     for expected in ("s202511", "s202511a", "s202511b"):
-        assert default_selector(NOVEMBER, taken) == expected
-        taken.add(expected)
-    taken |= {f"s202511{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"}
-    with pytest.raises(KeyFault, match="every selector of this month"):
-        default_selector(NOVEMBER, taken)
+        assert free(DEFAULT_TEMPLATE, NOVEMBER, *taken) == expected
+        taken.append(expected)
+    taken += [f"s202511{letter}" for letter in "cdefghijklmnopqrstuvwxyz"]
+    with pytest.raises(KeyFault, match="with each letter behind it"):
+        free(DEFAULT_TEMPLATE, NOVEMBER, *taken)
+
+
+def test_companions_have_to_be_free_too() -> None:
+    """Two selectors made together get the same letter."""
+    for taken in ("s202511", "s202511-x"):
+        selector = free_selector(
+            DEFAULT_TEMPLATE,
+            domain="example.com",
+            now=NOVEMBER,
+            taken={taken},
+            companions=["-x"],
+        )
+        assert selector == "s202511a"
+
+
+def test_the_letter_has_to_fit() -> None:
+    """A label of 63 octets has no room for one: a fault, not a name that DNS refuses."""
+    with pytest.raises(KeyFault, match="not a selector name"):
+        free("s" * 63, NOVEMBER, "s" * 63)
+
+
+def test_host_names() -> None:
+    """Where a CNAME may lead to: A-labels, as everywhere."""
+    assert host_name("S1.Bücher.example") == "s1.xn--bcher-kva.example"
+    with pytest.raises(KeyFault, match="not a host name"):
+        host_name("a b")

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.dkim.algorithm import Algorithm
-from relay.keyring.pem import PemFault, public_half, read_private_key, size_warning
+from relay.keyring.pem import PemFault, PrivateKey, public_half, read_private_key, size_warning
 
 SECRET = BestAvailableEncryption(b"passphrase")
 
@@ -150,6 +150,28 @@ def test_octets_that_are_no_key_never_raise_anything_else(octets: bytes) -> None
     for text in (octets, b"-----BEGIN PRIVATE KEY-----\n%b\n-----END PRIVATE KEY-----" % octets):
         with pytest.raises(PemFault):
             read_private_key(text)
+
+
+def test_encrypted_keys(
+    rsa_key: rsa.RSAPrivateKey, ed25519_key: ed25519.Ed25519PrivateKey, rsa_pem: bytes
+) -> None:
+    """PKCS#8 and PKCS#1 with their passphrase; a wrong one is said so, one too many is not used."""
+    forms: list[tuple[PrivateKey, bytes]] = [
+        (rsa_key, rsa_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, SECRET)),
+        (rsa_key, rsa_key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, SECRET)),
+        (ed25519_key, ed25519_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, SECRET)),
+        (rsa_key, rsa_pem),
+    ]
+    for key, octets in forms:
+        read = read_private_key(octets, passphrase=b"passphrase")
+        assert public_half(read).key == key.public_key()
+    for _, octets in forms[:-1]:
+        with pytest.raises(PemFault) as caught:
+            read_private_key(octets, passphrase=b"Passphrase")
+        assert "the passphrase does not open the key" in caught.value.what
+        assert "assphrase\n" not in str(caught.value)
+        with pytest.raises(PemFault, match="the key has a passphrase"):
+            read_private_key(octets, passphrase=b"")
 
 
 def test_sizes() -> None:

@@ -245,6 +245,44 @@ async def test_clients_are_counted_each_under_its_own_address(make: Make) -> Non
         assert await clients[5].reply() == GREETING
 
 
+async def test_a_network_of_one_host_counts_as_one_address(make: Make) -> None:
+    """An IPv6 host has a whole /64: changing its address buys neither places nor guesses."""
+    edge = make(
+        passwords={"app": "secret"},
+        rules=(ClientRule("app", login="app"),),
+        login_limits=LoginLimits(max_failures=1),
+    )
+
+    async def come(stack: AsyncExitStack, address: bytes) -> SocketClient:
+        client = SocketClient(*listeners.addresses[0])
+        await stack.enter_async_context(client)
+        await client.send(V1_6.replace(b"2001:db8::1", address))
+        return client
+
+    async with (
+        edge.listening(max_connections_per_address=2) as listeners,
+        AsyncExitStack() as stack,
+    ):
+        first = await come(stack, b"2001:db8:0:1::1")
+        assert await first.reply() == GREETING
+        assert (await first.say(b"EHLO c", b"AUTH PLAIN AGFwcAB4"))[1].startswith(b"535 ")
+        second = await come(stack, b"2001:db8:0:1:ffff::2")
+        assert await second.reply() == GREETING
+        said = await second.say(b"EHLO c", b"AUTH PLAIN AGFwcABzZWNyZXQ=")
+        assert said[1] == b"421 4.7.0 Too many failed logins, try again later\r\n"
+        await first.rest()
+        await second.rest()
+        await until_connections(listeners, 0)
+        for number in (b"1", b"2"):
+            assert await (await come(stack, b"2001:db8:0:1::" + number)).reply() == GREETING
+        third = await come(stack, b"2001:db8:0:1::3")
+        assert await third.rest() == b"421 4.7.0 Too many connections from this address\r\n"
+        other = await come(stack, b"2001:db8:0:2::1")
+        assert await other.reply() == GREETING
+        said = await other.say(b"EHLO c", b"AUTH PLAIN AGFwcABzZWNyZXQ=")
+        assert said[1].startswith(b"235 ")
+
+
 async def test_failed_logins_count_for_the_client(make: Make) -> None:
     """One client's failures do not shut the others behind the same proxy out."""
     edge = make(

@@ -24,6 +24,12 @@ TOO_MANY_HERE = b"421 4.7.0 Too many connections from this address\r\n"
 UP_TO_DATA = b"HELO c\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n"
 
 
+def told(edge: Edge) -> list[object]:
+    """The limits that were come to."""
+    reached = [e for e in edge.events if isinstance(e, Noted) and e.name == "limit.reached"]
+    return [dict(event.fields)["limit"] for event in reached]
+
+
 async def test_connections_of_one_address() -> None:
     """One too many is told so and closed; other addresses and later ones are let in."""
     edge = Edge()
@@ -44,6 +50,7 @@ async def test_connections_of_one_address() -> None:
         await until_connections(listeners, 2)
         assert await (await connect(v4)).reply() == GREETING
         assert await (await connect(v4)).rest() == TOO_MANY_HERE
+    assert told(edge) == ["max_connections_per_address"] * 2
 
 
 @pytest.mark.parametrize("how", ["QUIT", "reset", "refused"])
@@ -67,6 +74,7 @@ async def test_places_are_given_back(how: str) -> None:
                     else:
                         client.reset()
             await until_connections(listeners, 0)
+    assert told(edge) == (["max_connections"] * 20 if how == "refused" else [])
 
 
 async def test_a_session_that_waits_for_the_upstream_keeps_its_place() -> None:

@@ -64,6 +64,23 @@ async def test_versions(
         assert await client.say(b"NOOP") == [OK]
 
 
+@pytest.mark.parametrize("tls", BOTH)
+async def test_a_message_of_many_records(
+    make: Make, trusting: ssl.SSLContext, tls: ListenerTls
+) -> None:
+    """However little is read at a time, it arrives whole."""
+    body = b"".join(b"%060d\r\n" % number for number in range(1_500))
+    edge = make(tls)
+    async with edge.listening() as listeners, SocketClient(*listeners.addresses[0]) as client:
+        await client.begin(trusting, tls)
+        said = await client.say(
+            *(b"EHLO c", b"MAIL FROM:<>", b"RCPT TO:<b@example.net>", b"DATA"),
+            b"From: a@example.com\r\n\r\n" + body + b".",
+        )
+        assert said[-1] == b"250 2.0.0 Ok: queued as 4F\r\n"
+    assert edge.upstream.messages[0].endswith(b"\r\n\r\n" + body)
+
+
 def _old(context: ssl.SSLContext) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

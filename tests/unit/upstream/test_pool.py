@@ -475,7 +475,7 @@ async def test_an_idle_connection_that_has_just_failed_is_not_used() -> None:
     """Between its failure and the moment when the loop takes it away."""
     async with Smarthost() as host, pool_to(host) as pool:
         await relay(pool)
-        [connection] = pool._idle
+        [connection] = pool._stock.idle
         connection.abort("this very moment")
         assert (await relay(pool)).code == 250
         assert [received.session for received in host.accepted] == [1, 2]
@@ -601,3 +601,31 @@ async def test_many_transactions_through_few_connections() -> None:
         expected = sorted(HEADER + b"\r\n" + body for body in bodies)
         assert sorted(received.octets for received in host.received) == expected
         assert len(host.sessions) == 3
+
+
+@pytest.mark.parametrize("extensions", [ALL_EXTENSIONS, ("8BITMIME",)])
+async def test_a_slow_client_is_covered_by_noop(extensions: tuple[str, ...]) -> None:
+    """The hop hears something while nothing comes, and the transaction is none the worse."""
+    async with (
+        Smarthost(extensions=extensions) as host,
+        pool_to(host, keepalive_seconds=0.02, idle_seconds=0.04) as pool,
+    ):
+        transaction = await accepted_transaction(pool)
+        await host.until(lambda: host.sessions[0].verbs.count("NOOP") >= 2)
+        assert (await transaction.send(HEADER, [BODY])).is_positive
+        [received] = host.accepted
+        assert received.octets == MESSAGE
+        assert host.violations == []
+
+
+async def test_a_hop_that_refuses_noop_in_a_transaction() -> None:
+    """It is not to be trusted with the message: 451, and the next one goes elsewhere."""
+    async with Smarthost() as host, pool_to(host, keepalive_seconds=0.02) as pool:
+        host.on("noop", reply("500 5.5.1 what?"))
+        transaction = await accepted_transaction(pool)
+        async with asyncio.timeout(5):
+            await host.until(lambda: host.open_sessions == 0)
+        with pytest.raises(Rejection) as caught:
+            await transaction.send(HEADER, [BODY])
+        assert caught.value.reason is Reason.UPSTREAM_LOST
+        await transaction.abandon()

@@ -351,6 +351,22 @@ async def test_draining_ends_when_it_is_pointless(event: str) -> None:
     await draining
 
 
+async def test_a_reply_in_single_octets_does_not_end_the_draining() -> None:
+    """A server that says it so, and reads nothing, gets no further octets, and no more time."""
+    bench = make_pipelining()
+    bench.connection.expect(bench.listener.replies.append)
+    bench.connection.pause_writing()
+    bench.transport.unsent_octets = HIGH_WATER_OCTETS
+    draining = asyncio.ensure_future(bench.connection.drain(10))
+    for octet in b"452 4.3.1 Ful":
+        await asyncio.sleep(0)
+        bench.connection.received(bytes([octet]))
+        assert not draining.done()
+    bench.connection.check(bench.now + 11)
+    await draining
+    assert bench.listener.failures == ["no octet of the message was taken within 10 s"]
+
+
 async def test_a_slow_peer_is_not_a_dead_one() -> None:
     """RFC 5321 §4.5.3.2.5: the time begins anew with every octet that is taken."""
     bench = make_pipelining()

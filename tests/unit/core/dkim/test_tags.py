@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import binascii
+
 import pytest
 
-from relay.core.dkim.tags import TagFault, parse_tags
+from relay.core.dkim.tags import TagFault, decode_base64, parse_tags
 
 
 @pytest.mark.parametrize(
@@ -108,3 +110,29 @@ def test_fault_in_something_huge_is_short() -> None:
     with pytest.raises(TagFault) as caught:
         parse_tags(b"x" * 100_000)
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "octets"),
+    [
+        (b"", b""),
+        (b"AAAA", b"\0\0\0"),
+        (b"AAA=", b"\0\0"),
+        (b"AA==", b"\0"),
+        (b"AAAA=", b"\0\0\0"),
+        (b"AAAA==", b"\0\0\0"),
+        (b"AAA==", b"\0\0"),
+    ],
+)
+def test_base64(text: bytes, octets: bytes) -> None:
+    """RFC 6376 §3.5 has up to two "=", needed or not; the same on every Python."""
+    assert decode_base64(text) == octets
+
+
+@pytest.mark.parametrize(
+    "text", [b"A", b"AA", b"AAA", b"AA=", b"A===", b"AAAA===", b"=AAA", b"AA=A", b"A-_A", b"AA A"]
+)
+def test_what_is_not_base64(text: bytes) -> None:
+    """Cut short, or octets that stand for nothing."""
+    with pytest.raises(binascii.Error):
+        decode_base64(text)
