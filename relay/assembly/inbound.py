@@ -1,0 +1,137 @@
+"""Where clients come in: listeners, limits, who may do what. Nothing of it is started."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from ipaddress import ip_network
+from pathlib import Path
+
+from relay import clock
+from relay.assembly.naming import hostname
+from relay.config.inbound import Listener
+from relay.config.settings import Config
+from relay.core.events import Event
+from relay.core.message import ReadLimits
+from relay.core.policy import ClientRule
+from relay.keyring.keyring import Keyring
+from relay.listener.bind import Binding
+from relay.listener.certificates import CertificateFiles, Certificates
+from relay.listener.endpoint import Endpoint, ListenerTls
+from relay.listener.logins import LoginLimits, Logins
+from relay.listener.memory import Memory
+from relay.listener.session import SessionLimits
+from relay.listener.sockets import Listeners
+from relay.listener.transit import Station, Way
+
+Emit = Callable[[Event], None]
+_LOOPBACK = ClientRule("loopback", (ip_network("127.0.0.0/8"), ip_network("::1/128")))
+
+
+def make_listeners(
+    config: Config, keyring: Keyring, ways: tuple[Way, ...], emit: Emit
+) -> Listeners:
+    """The inbound edge, not bound yet."""
+    limits = config.limits
+    station = Station(
+        ways=ways,
+        keys=keyring,
+        read_limits=make_read_limits(config),
+        hostname=hostname(config),
+        received=config.signing.received,
+        now=clock.now,
+        monotonic=time.monotonic,
+        unique=lambda: secrets.token_hex(8),
+        emit=emit,
+    )
+    return Listeners(
+        station,
+        SessionLimits(
+            max_recipients=limits.max_recipients,
+            max_messages=limits.max_messages_per_session,
+            max_command_octets=limits.max_command_bytes,
+            max_bad_commands=limits.max_bad_commands,
+            idle_seconds=limits.idle_seconds,
+            command_seconds=limits.command_seconds,
+            min_data_rate=limits.min_data_bytes_per_second,
+            memory_seconds=limits.memory_seconds,
+        ),
+        rules=client_rules(config),
+        max_connections=limits.max_connections,
+        max_connections_per_address=limits.max_connections_per_address,
+        logins=_logins(config),
+        memory=Memory(limits.max_inflight_bytes),
+    )
+
+
+def make_read_limits(config: Config) -> ReadLimits:
+    """How much of a message is read."""
+    return ReadLimits(
+        max_message_octets=config.limits.max_message_bytes,
+        max_header_octets=config.limits.max_header_bytes,
+        max_header_fields=config.limits.max_header_fields,
+        max_field_octets=config.limits.max_header_field_bytes,
+        normalize_newlines=config.signing.bare_newlines == "normalize",
+    )
+
+
+def _logins(config: Config) -> Logins | None:
+    hashes = {c.login: c.password_hash.get_secret_value() for c in config.clients if c.login}
+    if not hashes:
+        return None
+    limits = LoginLimits(max_failures=config.limits.max_failed_logins)
+    return Logins(hashes, limits, monotonic=time.monotonic)
+
+
+def binding(listener: Listener) -> Binding:
+    """A listener of the settings, ready to bind.
+
+    Raises:
+        ConfigError: its certificate cannot be loaded.
+    """
+    certificates = None
+    if listener.tls != "none":
+        certificates = Certificates(
+            CertificateFiles(
+                certificate=Path(listener.certificate_file),
+                key=Path(listener.key_file) if listener.key_file else None,
+                client_ca=Path(listener.client_ca_file) if listener.client_ca_file else None,
+            )
+        )
+    endpoint = Endpoint(
+        address=listener.address,
+        tls=ListenerTls(listener.tls),
+        certificates=certificates,
+        requires_tls=listener.require_tls,
+        may_auth_in_clear=listener.insecure_auth,
+        proxies=tuple(map(ip_network, listener.proxy_from)),
+    )
+    return Binding(
+        address=listener.address,
+        endpoint=endpoint,
+        mode=int(listener.unix_mode, 8),
+        owner=listener.unix_owner,
+    )
+
+
+def client_rules(config: Config) -> tuple[ClientRule, ...]:
+    """Who may submit; without [[clients]], whoever is on this machine."""
+    named = (
+        ClientRule(
+            client.name,
+            client.ip_networks,
+            client.from_addresses,
+            mail_from=client.mail_from,
+            listeners=frozenset(client.listeners),
+            login=client.login,
+            certificates=frozenset(name.lower() for name in client.certificates),
+            uids=frozenset(client.uids),
+        )
+        for client in config.clients
+    )
+    local = frozenset(
+        listener.address for listener in config.listeners if listener.address.startswith("unix:")
+    )
+    sockets = (ClientRule("socket", listeners=local),) if local else ()
+    return tuple(named) or (_LOOPBACK, *sockets)
