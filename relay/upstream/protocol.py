@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import NamedTuple, Protocol
 
@@ -240,16 +240,31 @@ class Connection(asyncio.BufferedProtocol):
         self.received(bytes(self._buffer[:nbytes]))
 
     def received(self, data: bytes) -> None:
-        """Match replies with commands, in order; a reply counts although garbage follows it."""
+        """Match replies with commands, in order; a reply counts although garbage follows it.
+
+        What is read at once answers only what was asked before: behind the reply to a command
+        there can be none yet to the next one, which is written when that reply is seen.
+        """
+        asked, fault = self._outstanding, None
+        replies: Sequence[Reply]
         try:
-            for reply in self._reader.feed(data):
-                self._answer(reply)
+            replies = self._reader.feed(data)
         except ReplySyntaxError as exc:
-            for reply in exc.replies:
-                self._answer(reply)
-            self.abort(f"the server sent something that is not a reply: {exc}", exc)
+            replies, fault = exc.replies, exc
+        is_clean = fault is None and (
+            len(replies) < asked or (len(replies) == asked and self._reader.is_empty)
+        )
+        for reply in replies[:asked]:
+            if reply.is_intermediate and not is_clean:
+                break  # the message is not given to who has answered it before it was sent
+            self._answer(reply)
+        if is_clean:
             return
-        if not self._outstanding and not self._reader.is_empty:
+        if fault is not None:
+            self.abort(f"the server sent something that is not a reply: {fault}", fault)
+        elif len(replies) > asked:
+            self.abort(f"the server sent a reply that nobody asked for: {replies[asked]}")
+        else:
             self.abort("the server sent octets that nobody asked for")
 
     def eof_received(self) -> None:
@@ -275,9 +290,6 @@ class Connection(asyncio.BufferedProtocol):
     def _answer(self, reply: Reply) -> None:
         if self.failure:
             return
-        if not self._outstanding:
-            self.abort(f"the server sent a reply that nobody asked for: {reply}")
-            return
         command = self._expected.popleft()
         self._outstanding -= 1
         # RFC 5321 §4.3.2: 3yz answers DATA and nothing else; 2yz to DATA is no acceptance.
@@ -285,10 +297,10 @@ class Connection(asyncio.BufferedProtocol):
             self.abort(f"the server answered {command} with {reply}")
             return
         # Before the callback, which may ask the next thing and set its time.
-        if self._outstanding:
-            self.arm(self._expected[0].seconds)
-        else:
+        if not self._outstanding:
             self._deadline = inf
+        elif self._expected[0].seconds < inf:  # else it has been set (`expect`)
+            self.arm(self._expected[0].seconds)
         command.on_reply(reply)
         # A reply ends the wait of `drain`, a part of one does not: the peer could fill our
         # memory by saying it octet for octet without reading.

@@ -333,6 +333,10 @@ class Transaction:
 
     def _issue_again(self) -> None:
         waiting = [p for p in self._recipients if p.reply is None]
+        if maximum := self._settings.max_recipients:  # of a fallback it may be another
+            for pending in waiting[maximum:]:
+                pending.settle(ONE_AT_A_TIME)
+            del waiting[maximum:]
         if waiting:
             seconds = self._settings.timeouts.rcpt_seconds
             offered = self._connection.capabilities  # which may differ from those of the dead one

@@ -115,8 +115,6 @@ class Case:
             return (self.fault,)
         if self.fault == "split" or (self.fault in ("251", "252") and self.stage != "data"):
             return ("sent",)
-        if self.fault == "twice" and self.stage == "data":
-            return ("unknown",)  # the second 354 stands where the reply to the message should be
         if self.fault == "twice" and self.stage == "mail" and self.verb == "BDAT":
             # RCPT's own reply is the surplus one; it is noticed before the message, or stands
             # where the reply to the message should be.

@@ -402,3 +402,38 @@ async def test_quit_without_an_answer_is_cut_off() -> None:
     bench.connection.check(bench.now + 6)
     assert bench.transport.is_aborted
     assert bench.connection.failure == "no reply to QUIT within 5 s"
+
+
+async def test_a_reply_never_answers_what_it_makes_us_ask() -> None:
+    """Two replies in one read, when only one command was written: the next one is not answered."""
+    bench = Bench()
+    bench.connection.command(bench.listener.command(b"MAIL"), bench.listener.command(b"RCPT"))
+    bench.connection.received(b"250 mail\r\n250 and again\r\n")
+    assert [reply.text for reply in bench.listener.replies] == ["mail"]
+    assert "nobody asked for: 250 and again" in bench.listener.failures[0]
+    assert bench.transport.is_aborted
+
+
+@pytest.mark.parametrize("surplus", [b"250 2.0.0 queued\r\n", b"250 2.0", b"junk\r\n"])
+async def test_no_message_for_a_server_that_answered_it_already(surplus: bytes) -> None:
+    """What stands behind 354 in one read came before the message, and is no reply to it."""
+    bench = make_pipelining()
+    bench.connection.command(bench.listener.command(b"DATA", is_data=True))
+    bench.connection.received(b"354 go\r\n" + surplus)
+    assert bench.listener.replies == []
+    assert len(bench.listener.failures) == 1
+    assert bench.transport.is_aborted
+
+
+async def test_a_late_answer_to_noop_does_not_end_the_patience_for_the_message() -> None:
+    """BDAT goes out while the NOOP of a slow client is unanswered: its time is kept."""
+    bench = make_pipelining()
+    bench.connection.command(bench.listener.command(b"NOOP", 30))
+    bench.connection.expect(bench.listener.replies.append)
+    bench.connection.write(b"BDAT 2 LAST\r\n\r\n")
+    bench.connection.arm(600)
+    bench.connection.received(b"250 noop\r\n")
+    bench.connection.check(bench.now + 599)
+    assert not bench.connection.failure
+    bench.connection.check(bench.now + 601)
+    assert bench.listener.failures == ["no reply to the message within 600 s"]

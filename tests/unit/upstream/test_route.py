@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -312,3 +313,22 @@ async def test_a_limit_of_recipients(extensions: tuple[str, ...]) -> None:
         assert await transaction.recipient(rcpt_to(b"eve@sink.test")) == ONE_AT_A_TIME
         assert (await transaction.send(HEADER, [BODY])).is_positive
         assert host.received[0].recipients == [b"RCPT TO:<bob@sink.test>"]
+
+
+@pytest.mark.parametrize("limit", [{"is_lmtp": True}, {"max_recipients": 1}])
+async def test_a_fallback_is_given_no_more_recipients_than_it_takes(limit: dict[str, Any]) -> None:
+    """Those given at once to the first one: of several, LMTP would answer the message for each."""
+    is_lmtp = "is_lmtp" in limit
+    async with (
+        Smarthost() as a,
+        Smarthost(is_lmtp=is_lmtp) as b,
+        pool_to(a, name="a") as first,
+        pool_to(b, name="b", **limit) as second,
+    ):
+        a.on("rcpt", Fault.RESET)
+        way = Way(a, b, [first, second])
+        transaction, replies = await way.begin(b"ann@sink.test", b"bob@sink.test")
+        assert [r.code for r in replies] == [250, 452]
+        assert replies[1] is ONE_AT_A_TIME
+        assert (await transaction.send(HEADER, [BODY])).is_positive
+        assert [len(received.recipients) for received in b.accepted] == [1]
