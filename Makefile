@@ -13,10 +13,10 @@ SEED ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz check lint format types imports generated bench lock clean venv
+.PHONY: help demo test fuzz check lint format types imports generated bench bench-peers lock clean venv
 
 help: ## Show these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: venv ## Sign one message on its way through the relay, verify it, show it
 	@$(BIN)/dkim-relay demo
@@ -49,8 +49,11 @@ generated: venv ## Compare generated files with what would be generated now
 	@diff -u config/relay.toml .venv/relay.toml || \
 	  { echo "config/relay.toml is not what 'dkim-relay config example' prints" >&2; exit 1; }
 
-bench: venv ## Measure throughput and CPU (needs the Debian package postfix)
+bench: venv ## Measure throughput, CPU, memory and latency (needs the Debian package postfix)
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-peers: venv ## The same beside other relays that sign, which are installed first (as root)
+	@$(BIN)/python -m tests.bench.peers $(ARGS)
 
 # The oldest Python resolves for all of them. Folders of wheels that this machine's pip may know
 # are left out, so that the hashes are those of what is published.
@@ -65,6 +68,8 @@ lock: venv ## Pin the dependencies of pyproject.toml anew (Python 3.11)
 	@$(COMPILE) $(ARGS) --output-file requirements.lock pyproject.toml
 	@$(COMPILE) $(ARGS) --extra dev --constraint requirements.lock \
 	  --output-file requirements-dev.lock pyproject.toml
+	@$(COMPILE) $(ARGS) --output-file tests/bench/requirements.lock tests/bench/requirements.in
+	@$(COMPILE) $(ARGS) --output-file tests/fakes/python_peers.lock tests/fakes/python_peers.in
 
 clean: ## Remove everything that was made here
 	@rm -rf .venv .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

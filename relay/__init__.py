@@ -11,9 +11,10 @@
     dns/         whether its record is published: the gate
     rotation/    a new key takes the place of an old one
     upstream/    the connection that is open already, and the transaction on it
-    observe/     one event in, one log line out
+    observe/     one event in, one log line and its counters out
+    admin/       health, metrics and the status page, by HTTP
 
-    service.py   builds all of it once, runs it, drains it
+    service/     builds all of it, runs it, changes it, drains it; in one process or several
     state.py     files that outlive the process
     config/      what there is to set, and where it comes from
     cli/         the commands

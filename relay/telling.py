@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from relay.core.errors import Fault
 from relay.core.events import Event, Noted
-from relay.dns.gate import RecordChange, RecordState
+from relay.dns.gate import RecordChange
+from relay.dns.judge import RecordState
 from relay.keyring.changes import Became, KeyChange
 from relay.upstream.events import Happened, UpstreamEvent
 
@@ -65,6 +66,15 @@ def fault_teller(emit: Emit, name: str) -> Callable[[Fault], None]:
     def tell(fault: Fault) -> None:
         fields = (("where", fault.where), ("detail", fault.what), ("fix", fault.fix))
         emit(Noted(name, "warning", fields))
+
+    return tell
+
+
+def dialogue_teller(emit: Emit) -> Callable[[str, str], None]:
+    """For upstreams whose dialogues an operator wants to see: a name, and a line."""
+
+    def tell(upstream: str, line: str) -> None:
+        emit(Noted("wire.upstream", "info", (("upstream", upstream), ("detail", line))))
 
     return tell
 

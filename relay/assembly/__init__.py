@@ -4,7 +4,7 @@ from relay.assembly.inbound import binding, client_rules, make_listeners, make_r
 from relay.assembly.naming import hostname
 from relay.assembly.outbound import make_pools, make_ways, upstream_settings
 from relay.assembly.profiles import load_profile, profile_hints, profile_names
-from relay.assembly.signing import make_gate, make_keyring, make_terms
+from relay.assembly.signing import make_gate, make_keyring, make_memory, make_terms
 
 __all__ = [
     "binding",
@@ -14,6 +14,7 @@ __all__ = [
     "make_gate",
     "make_keyring",
     "make_listeners",
+    "make_memory",
     "make_pools",
     "make_read_limits",
     "make_terms",

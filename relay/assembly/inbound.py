@@ -11,6 +11,7 @@ from pathlib import Path
 from relay import clock
 from relay.assembly.naming import hostname
 from relay.config.inbound import Listener
+from relay.config.limits import Limits
 from relay.config.settings import Config
 from relay.core.events import Event
 from relay.core.message import ReadLimits
@@ -19,11 +20,11 @@ from relay.keyring.keyring import Keyring
 from relay.listener.bind import Binding
 from relay.listener.certificates import CertificateFiles, Certificates
 from relay.listener.endpoint import Endpoint, ListenerTls
+from relay.listener.limits import SessionLimits
 from relay.listener.logins import LoginLimits, Logins
 from relay.listener.memory import Memory
-from relay.listener.session import SessionLimits
 from relay.listener.sockets import Listeners
-from relay.listener.transit import Station, Way
+from relay.listener.station import Station, Way
 
 Emit = Callable[[Event], None]
 _LOOPBACK = ClientRule("loopback", (ip_network("127.0.0.0/8"), ip_network("::1/128")))
@@ -44,24 +45,51 @@ def make_listeners(
         monotonic=time.monotonic,
         unique=lambda: secrets.token_hex(8),
         emit=emit,
+        is_traced=config.logging.wire,
     )
     return Listeners(
         station,
-        SessionLimits(
-            max_recipients=limits.max_recipients,
-            max_messages=limits.max_messages_per_session,
-            max_command_octets=limits.max_command_bytes,
-            max_bad_commands=limits.max_bad_commands,
-            idle_seconds=limits.idle_seconds,
-            command_seconds=limits.command_seconds,
-            min_data_rate=limits.min_data_bytes_per_second,
-            memory_seconds=limits.memory_seconds,
-        ),
+        make_session_limits(limits),
         rules=client_rules(config),
         max_connections=limits.max_connections,
         max_connections_per_address=limits.max_connections_per_address,
+        backlog=limits.listen_backlog,
         logins=_logins(config),
         memory=Memory(limits.max_inflight_bytes),
+    )
+
+
+def make_session_limits(limits: Limits) -> SessionLimits:
+    """How much one session may do."""
+    return SessionLimits(
+        max_recipients=limits.max_recipients,
+        max_messages=limits.max_messages_per_session,
+        max_command_octets=limits.max_command_bytes,
+        max_bad_commands=limits.max_bad_commands,
+        idle_seconds=limits.idle_seconds,
+        command_seconds=limits.command_seconds,
+        min_data_rate=limits.min_data_bytes_per_second,
+        data_grace_seconds=limits.data_grace_seconds,
+        memory_seconds=limits.memory_seconds,
+        proxy_seconds=limits.proxy_header_seconds,
+        handshake_seconds=limits.tls_handshake_seconds,
+        goodbye_seconds=limits.tls_close_seconds,
+        max_failed_logins=limits.max_failed_logins_per_session,
+        ipv6_prefix=limits.ipv6_prefix,
+    )
+
+
+def make_login_limits(limits: Limits) -> LoginLimits:
+    """How failed logins are met."""
+    return LoginLimits(
+        max_failures=limits.max_failed_logins,
+        window_seconds=limits.failed_login_seconds,
+        delay_seconds=limits.login_delay_seconds,
+        max_delay_seconds=limits.max_login_delay_seconds,
+        remember_seconds=limits.login_remember_seconds,
+        max_remembered=limits.max_remembered_logins,
+        max_addresses=limits.max_login_addresses,
+        max_checks=limits.max_login_checks,
     )
 
 
@@ -80,8 +108,7 @@ def _logins(config: Config) -> Logins | None:
     hashes = {c.login: c.password_hash.get_secret_value() for c in config.clients if c.login}
     if not hashes:
         return None
-    limits = LoginLimits(max_failures=config.limits.max_failed_logins)
-    return Logins(hashes, limits, monotonic=time.monotonic)
+    return Logins(hashes, make_login_limits(config.limits), monotonic=time.monotonic)
 
 
 def binding(listener: Listener) -> Binding:

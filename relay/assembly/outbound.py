@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from relay.assembly.naming import hostname
@@ -15,7 +16,7 @@ from relay.config.settings import Config
 from relay.config.values import per_second
 from relay.core.routing import RouteRule, SigningPolicy
 from relay.dns.tlsa import TlsaResolver
-from relay.listener.transit import Way
+from relay.listener.station import Way
 from relay.upstream.events import UpstreamEvent, file_teller
 from relay.upstream.oauth import FixedToken, Grant, Tokens, TokenSource
 from relay.upstream.pool import Pool
@@ -24,6 +25,7 @@ from relay.upstream.secret import Secret
 from relay.upstream.settings import Auth, Dane, Tls, UpstreamSettings
 
 TellUpstream = Callable[[UpstreamEvent], None]
+TellLine = Callable[[str, str], None]  # the upstream's name, and a line of a dialogue
 
 
 def make_ways(
@@ -48,16 +50,24 @@ def make_ways(
     )
 
 
-def make_pools(config: Config, tell: TellUpstream) -> dict[str, Pool]:
+def make_pools(config: Config, tell: TellUpstream, trace: TellLine) -> dict[str, Pool]:
     """A pool for each upstream, by its name.
+
+    Args:
+        config: the settings.
+        tell: hears what happens to connections.
+        trace: hears their dialogues, if the settings want that.
 
     Raises:
         ConfigError: there is no such profile.
     """
-    return {
-        upstream.name: Pool(upstream_settings(config, index, emit=tell), emit=tell)
-        for index, upstream in enumerate(config.upstreams)
-    }
+    pools = {}
+    for index, upstream in enumerate(config.upstreams):
+        settings = upstream_settings(config, index, emit=tell)
+        if config.logging.wire:
+            settings = replace(settings, trace=partial(trace, upstream.name))
+        pools[upstream.name] = Pool(settings, emit=tell)
+    return pools
 
 
 def upstream_settings(

@@ -12,9 +12,10 @@ from relay.config.values import duration_seconds
 from relay.core.errors import Fault
 from relay.core.policy import SigningDomains
 from relay.dns.authorities import Authorities
-from relay.dns.gate import Gate, OpenGate, Pace, RecordGate
+from relay.dns.gate import Gate, OpenGate, RecordGate
 from relay.dns.memory import Memory as RecordMemory
 from relay.dns.resolver import DnsResolver
+from relay.dns.standing import Pace
 from relay.flow import Terms
 from relay.keyring.keyring import Introduce, Keyring, Report
 from relay.keyring.loading import KeySource
@@ -86,17 +87,27 @@ def make_keyring(config: Config, gate: Gate, *, report: Report, introduce: Intro
     return Keyring(source, gate=gate, report=report, introduce=introduce)
 
 
-def make_gate(config: Config, warn: Callable[[Fault], None] = lambda fault: None) -> Gate:
-    """What decides whether a key may sign.
+def make_memory(config: Config, warn: Callable[[Fault], None] = lambda fault: None) -> RecordMemory:
+    """What was seen of records; nothing is read yet.
 
     Args:
         config: the settings.
         warn: told what is wrong with what it keeps in the state folder.
     """
+    return RecordMemory(Path(config.state_dir) if config.state_dir else None, warn=warn)
+
+
+def make_gate(config: Config, memory: RecordMemory | None = None) -> Gate:
+    """What decides whether a key may sign.
+
+    Args:
+        config: the settings.
+        memory: what was seen of records before; None: what the state folder has.
+    """
     dns = config.dns
     if dns.gate == "off":
         return OpenGate()
-    memory = RecordMemory(Path(config.state_dir) if config.state_dir else None, warn=warn)
+    memory = memory or make_memory(config)
     memory.load()
     pace = Pace(
         settled_seconds=dns.recheck_seconds,

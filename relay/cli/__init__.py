@@ -15,6 +15,7 @@ from relay import __version__
 # Imported when asked for: `serve` should not wait for what only `verify` needs.
 _COMMANDS = {
     "serve": ("relay.cli.serve", "Run the relay."),
+    "healthcheck": ("relay.cli.healthcheck", "Say whether the relay that runs is ready."),
     "demo": ("relay.cli.demo", "Prove it: key, DNS, relay, smarthost, one message, verified."),
     "config": ("relay.cli.config", "Check, show and explain the settings."),
     "keys": ("relay.cli.keys", "Make signing keys and print the records to publish."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from relay.cli.dns_report import Display, as_text
 from relay.cli.dns_run import Checker, DomainReport
 from relay.cli.dns_targets import KeyReader, Request, Target, find_targets
 from relay.cli.inputs import organizational_domains
-from relay.cli.options import Unusable, config_option
-from relay.config import Config, load
+from relay.cli.options import Unusable, keys_options, nameserver_option, settings
+from relay.config import Config
 from relay.core.errors import ConfigError
 from relay.dns.authorities import Authorities
 from relay.dns.check import RecordCheck
@@ -24,7 +23,6 @@ from relay.dns.dnssec import ResolverDnssec
 from relay.dns.resolver import DnsResolver
 
 _DEFAULT_WAIT_SECONDS = 3600.0
-_PLACEHOLDER = {"DKIM_RELAY_UPSTREAM__URL": "smtp://localhost:25"}
 
 
 @click.command()
@@ -37,11 +35,8 @@ _PLACEHOLDER = {"DKIM_RELAY_UPSTREAM__URL": "smtp://localhost:25"}
     help="A selector of another or a former service, to see whether it is still published; "
     "may be repeated.",
 )
-@config_option
-@click.option("--keys-dir", type=click.Path(path_type=Path), help="Instead of the settings'.")
-@click.option(
-    "--nameserver", multiple=True, help="HOST[:PORT] of a resolver.  [default: the settings']"
-)
+@keys_options
+@nameserver_option
 @click.option("--wait", is_flag=True, help="Ask again until every record is right.")
 @click.option(
     "--timeout",
@@ -69,14 +64,14 @@ def check(
     """
     if timeout_seconds is not None and not wait:
         raise click.UsageError("--timeout is for --wait")
-    config = _settings(config_file)
+    config = settings(config_file, keys_dir, nameserver)
     request = Request(domains, selectors, others)
-    targets, faults = find_targets(request, config, keys_dir or Path(config.keys_dir))
+    targets, faults = find_targets(request, config)
     display = Display(sys.stderr, is_terminal=sys.stderr.isatty())
     seconds = (timeout_seconds or _DEFAULT_WAIT_SECONDS) if wait else 0.0
     read = KeyReader(config)
     try:
-        setup = _Setup(config, nameserver or config.dns.nameservers, read, display)
+        setup = _Setup(config, read, display)
         reports = asyncio.run(setup.run(targets, wait_seconds=seconds))
     except ConfigError as exc:
         raise Unusable(str(exc)) from exc
@@ -96,12 +91,9 @@ def check(
 class _Setup:
     """Everything that asks, built inside of the loop that it is used in."""
 
-    def __init__(
-        self, config: Config, nameservers: tuple[str, ...], read: KeyReader, display: Display
-    ) -> None:
-        self._nameservers = nameservers
+    def __init__(self, config: Config, read: KeyReader, display: Display) -> None:
+        self._dns = config.dns
         self._read = read
-        self._lifetime_seconds = config.dns.timeout_seconds
         self._display = display
 
     async def run(self, targets: list[Target], *, wait_seconds: float) -> list[DomainReport]:
@@ -110,7 +102,7 @@ class _Setup:
         Raises:
             ConfigError: a name server that cannot be used.
         """
-        servers, lifetime = self._nameservers, self._lifetime_seconds
+        servers, lifetime = self._dns.nameservers, self._dns.timeout_seconds
         check = RecordCheck(
             DnsResolver(servers, lifetime_seconds=lifetime),
             Authorities(servers, lifetime_seconds=lifetime),
@@ -119,17 +111,3 @@ class _Setup:
         checker = Checker(check, self._read, organizational_domains(), self._display)
         reports = await checker.all_of(targets)
         return await checker.until_right(reports, timeout_seconds=wait_seconds)
-
-
-def _settings(config_file: Path | None) -> Config:
-    """The settings; an upstream is not needed in order to look at DNS.
-
-    Raises:
-        Unusable: they cannot be used.
-    """
-    try:
-        return load(config_file, os.environ)
-    except ConfigError as exc:
-        if any("no upstream" not in fault.what for fault in exc.faults):
-            raise Unusable(str(exc)) from exc
-    return load(config_file, {**os.environ, **_PLACEHOLDER})

@@ -28,9 +28,9 @@ from typing import Any
 
 from relay.cli.dns_run import DomainReport
 from relay.core.dkim.query import TxtAnswer
-from relay.dns.authorities import Hop, ServerAnswer
 from relay.dns.check import RecordReport
 from relay.dns.finding import Finding
+from relay.dns.survey import Hop, ServerAnswer
 
 
 def as_json(reports: Sequence[DomainReport]) -> dict[str, Any]:

@@ -10,23 +10,21 @@ import click
 
 from relay.cli.key_settings import (
     Stopped,
-    key_options,
     named_domain,
     provider_of,
     run,
-    settings,
     surroundings,
 )
-from relay.cli.options import Unusable
+from relay.cli.options import Unusable, keys_options, nameserver_option, settings
 from relay.core.dkim.record import record_name
 from relay.core.errors import KeyFault
 from relay.dns import publish as publishing
-from relay.dns.gate import RecordState
+from relay.dns.judge import RecordState
 from relay.dns.publish import Done, Provider
 from relay.keyring.names import key_selector
 from relay.keyring.stored import StoredKey
 from relay.rotation.files import read_folder
-from relay.rotation.rotation import Surroundings
+from relay.rotation.surroundings import Surroundings
 
 _WAIT_SECONDS = 30.0
 _AGAIN_SECONDS = 0.5
@@ -44,7 +42,8 @@ _AGAIN_SECONDS = 0.5
     show_default=True,
     help="Seconds to wait until every name server has it.",
 )
-@key_options
+@keys_options
+@nameserver_option
 def publish(
     domain: str,
     selectors: tuple[str, ...],
@@ -75,7 +74,8 @@ def publish(
 @click.argument("domain")
 @click.option("--selector", "selectors", multiple=True, required=True, help="Whose record.")
 @click.option("--revoke", is_flag=True, help="Leave a record with an empty p=.")
-@key_options
+@keys_options
+@nameserver_option
 def unpublish(
     domain: str,
     selectors: tuple[str, ...],

@@ -8,10 +8,10 @@ from typing import TextIO
 from relay.cli.dns_run import DomainReport
 from relay.cli.layout import columns, labelled, lines, wrapped
 from relay.core.excerpt import counted
-from relay.dns.authorities import Trouble
 from relay.dns.check import RecordReport
 from relay.dns.finding import Code, Finding, Severity
 from relay.dns.judge import RecordState
+from relay.dns.survey import Trouble
 
 _HEAD = ("DOMAIN", "SELECTOR", "KEY", "RECORD", "SERVERS", "DNSSEC")
 _SHOWN_WAITING = 3

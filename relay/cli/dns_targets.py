@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from relay.cli.key_settings import named_domain
 from relay.cli.options import Unusable
 from relay.config import Config
-from relay.core.dkim.algorithm import PublicKey
 from relay.core.errors import Fault, KeyFault
 from relay.dns.check import Wanted
-from relay.keyring.files import read_key_file
 from relay.keyring.folder import Found, list_keys
-from relay.keyring.names import key_selector, signing_domain
-from relay.keyring.tokens import Tokens, read_token_file
+from relay.keyring.loading import read_found
+from relay.keyring.names import key_selector
+from relay.keyring.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +56,19 @@ class Request:
     others: Sequence[str] = ()
 
 
-def find_targets(
-    request: Request, config: Config, keys_dir: Path
-) -> tuple[list[Target], list[Fault]]:
+def find_targets(request: Request, config: Config) -> tuple[list[Target], list[Fault]]:
     """The domains in order of their names, and what is wrong with the keys folder.
 
     Raises:
         Unusable: a name that is none, or nothing to check.
     """
+    keys_dir = Path(config.keys_dir)
     listing = list_keys(keys_dir)
     by_domain: dict[str, list[Found]] = {}
     for found in listing.found:
         by_domain.setdefault(found.domain, []).append(found)
     faults = [*listing.faults, *(fault for faults in listing.domains.values() for fault in faults)]
-    asked = [_named(name) for name in request.domains] or sorted({*by_domain, *config.domains})
+    asked = list(map(named_domain, request.domains)) or sorted({*by_domain, *config.domains})
     missing: list[Fault] = []
     targets: list[Target] = []
     for domain in dict.fromkeys(asked):
@@ -114,7 +113,12 @@ class KeyReader:
         """The record of a key; a key that cannot be read is told in it."""
         domain, selector, path = found.domain, found.selector, found.path
         try:
-            public = self._public(found)
+            public = read_found(
+                found,
+                tokens=self._tokens,
+                passphrase_file=self._config.passphrase_file_of(domain),
+                is_proven_later=True,
+            ).public
         except KeyFault as exc:
             return Wanted(domain, selector, None, str(path), str(exc.fault))
         return Wanted(domain, selector, public, str(path))
@@ -122,29 +126,6 @@ class KeyReader:
     def close(self) -> None:
         """Let go of the tokens."""
         self._tokens.close()
-
-    def _public(self, found: Found) -> PublicKey:
-        domain, selector, path = found.domain, found.selector, found.path
-        if found.is_token:
-            tokens = self._tokens
-            return read_token_file(path, domain=domain, selector=selector, tokens=tokens).public
-        settings = self._config.domains.get(domain)
-        own = settings.passphrase_file if settings is not None else ""
-        passphrase = own or self._config.keys_passphrase_file
-        return read_key_file(
-            path,
-            domain=domain,
-            selector=selector,
-            passphrase_file=Path(passphrase) if passphrase else None,
-            is_proven_later=True,
-        ).public
-
-
-def _named(text: str) -> str:
-    try:
-        return signing_domain(text)
-    except KeyFault as exc:
-        raise Unusable(str(exc.fault)) from exc
 
 
 def _selector(text: str, domain: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from ipaddress import ip_address
 from pathlib import Path
 from typing import BinaryIO
@@ -14,20 +13,17 @@ from relay.assembly import load_profile
 from relay.cli.explain_report import Explanation, as_json, as_text
 from relay.cli.explain_run import Case, Dns, Walk
 from relay.cli.inputs import dns_options, message_argument
-from relay.cli.options import Unusable, config_option
-from relay.config import Config, load
+from relay.cli.options import Unusable, keys_options, settings
 from relay.core.capabilities import Capabilities
 from relay.core.errors import ConfigError
 from relay.core.policy import Identity
 
 _EXTENSIONS = ("8BITMIME", "SMTPUTF8")
-_PLACEHOLDER = {"DKIM_RELAY_UPSTREAM__URL": "smtp://localhost:25"}
 
 
 @click.command()
 @message_argument
-@config_option
-@click.option("--keys-dir", type=click.Path(path_type=Path), help="Instead of the settings'.")
+@keys_options
 @click.option("--profile", help="Instead of the upstream's in the settings.")
 @click.option("--client", default="127.0.0.1", show_default=True, help="Where it would come from.")
 @click.option("--login", default="", help="The name that the client would log in with.")
@@ -71,7 +67,7 @@ def explain(
         raise click.BadParameter(str(exc), param_hint="--client") from exc
     asks = dns or bool(nameserver) or dns_file is not None
     try:
-        config = _settings(config_file)
+        config = settings(config_file, keys_dir, nameserver)
         identity = Identity(
             address=address,
             listener=listener or config.listeners[0].address,
@@ -82,9 +78,8 @@ def explain(
         case = Case(
             config,
             load_profile(profile or config.upstreams[0].profile),
-            keys_dir or Path(config.keys_dir),
             Capabilities({name: () for name in _EXTENSIONS if name not in hop_lacks}),
-            Dns(nameserver or config.dns.nameservers, dns_file) if asks else None,
+            Dns(config.dns.nameservers, dns_file) if asks else None,
             identity,
         )
         who = f"uid {uid}" if address is None else str(address)
@@ -98,17 +93,3 @@ def explain(
         click.echo(as_text(told))
     if told.refusal is not None:
         raise click.exceptions.Exit(1)
-
-
-def _settings(config_file: Path | None) -> Config:
-    """The settings; an upstream is not needed in order to explain.
-
-    Raises:
-        ConfigError: they are not usable.
-    """
-    try:
-        return load(config_file, os.environ)
-    except ConfigError as exc:
-        if any("no upstream" not in fault.what for fault in exc.faults):
-            raise
-    return load(config_file, {**os.environ, **_PLACEHOLDER})

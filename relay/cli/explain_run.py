@@ -17,6 +17,7 @@ from relay import clock
 from relay.assembly import client_rules, hostname, make_read_limits, make_terms
 from relay.cli.explain_report import Explanation, Proof, Refusal
 from relay.cli.inputs import find_answers, read_as_submitted
+from relay.cli.key_settings import keyring_of
 from relay.cli.second_opinion import SecondOpinion
 from relay.config import Config
 from relay.core.capabilities import Capabilities
@@ -59,7 +60,6 @@ class Case:
     Attributes:
         config: the settings.
         profile: of the upstream.
-        keys_dir: the keys folder.
         hop: what the upstream offers.
         dns: None to ask nobody.
         identity: of the client.
@@ -67,7 +67,6 @@ class Case:
 
     config: Config
     profile: Profile
-    keys_dir: Path
     hop: Capabilities
     dns: Dns | None
     identity: Identity
@@ -119,13 +118,7 @@ class Walk:
         self._records = RecordGate(self._answers) if case.dns else None
         blocks = case.config.dns.gate != "off"
         gate = _Gate(self._records, blocks=blocks)
-        passphrase = case.config.keys_passphrase_file
-        self._keyring = Keyring.load(
-            case.keys_dir,
-            domains=case.config.domains,
-            gate=gate,
-            passphrase_file=Path(passphrase) if passphrase else None,
-        )
+        self._keyring = keyring_of(case.config, gate)
         self._terms = make_terms(case.config, self._keyring.domains)
         if case.dns is None and blocks:
             told.notes.append(
@@ -225,7 +218,8 @@ class Walk:
         )
 
     def _ask(self, domain: str) -> None:
-        """Find out how the records of this domain's keys stand."""
+        """Read the keys of this domain, and find out how their records stand."""
+        asyncio.run(self._keyring.load_domain(domain))
         keys = [key for key in self._keyring.keys if key.domain == domain]
         dns = self._case.dns
         if dns is not None and self._records is not None:
@@ -244,12 +238,7 @@ class Walk:
         signatures = [
             s for s in find_signatures(signed.message)[:count] if isinstance(s, Signature)
         ]
-        told.signatures = tuple(
-            s.unsigned_field.octets.decode("utf-8", "backslashreplace")
-            .replace("\r\n", "\n")
-            .rstrip()
-            for s in signatures
-        )
+        told.signatures = tuple(map(_unsigned_text, signatures))
         told.fields = choose_fields(
             adapted.fields, signatures[0].names, rewritten=self._rewritten()
         )

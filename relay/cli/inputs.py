@@ -12,7 +12,7 @@ import click
 import orjson
 from publicsuffixlist import PublicSuffixList
 
-from relay.cli.options import Command, Unusable
+from relay.cli.options import Command, Unusable, nameserver_option
 from relay.core.dkim.canonical import BodyHash
 from relay.core.dkim.query import TxtAnswer, TxtOutcome
 from relay.core.dkim.reading import LooseReader, Reading
@@ -41,31 +41,15 @@ def message_argument(command: Command) -> Command:
     )
 
 
-def keys_dir_option(command: Command) -> Command:
-    """`--keys-dir D`."""
-    return click.option(
-        "--keys-dir",
-        type=click.Path(path_type=Path),
-        envvar="DKIM_RELAY_KEYS_DIR",
-        default=Path("keys"),
-        show_default=True,
-        show_envvar=True,
-        help="The folder with DOMAIN/SELECTOR.pem.",
-    )(command)
-
-
 def dns_options(command: Command) -> Command:
     """`--nameserver H[:P]` and `--dns-file F`."""
-    asked = click.option(
-        "--nameserver", multiple=True, help="HOST[:PORT] to ask.  [default: the system's]"
-    )
     given = click.option(
         "--dns-file",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         help="Records from a JSON file instead: owner name → list of TXT records, each a text "
         "or a list of its strings.",
     )
-    return asked(given(command))
+    return nameserver_option(given(command))
 
 
 def read_as_submitted(
@@ -197,7 +181,9 @@ class LocalKeys:
         faults: keys that were asked for and cannot be read, with why.
     """
 
-    def __init__(self, keys_dir: Path) -> None:
+    def __init__(self, keys_dir: Path, passphrase_file: Callable[[str], Path | None]) -> None:
+        self._passphrase_file = passphrase_file
+        self._tokens = Tokens()
         self._found = {(f.domain, f.selector): f for f in list_keys(keys_dir).found}
         self.domains = frozenset(domain for domain, _ in self._found)
         self.faults: list[str] = []
@@ -207,9 +193,15 @@ class LocalKeys:
         found = self._found.get((domain, selector))
         return None if found is None else self._read(found)
 
+    def close(self) -> None:
+        """Let go of the tokens."""
+        self._tokens.close()
+
     def _read(self, found: Found) -> LocalKey | None:
         try:
-            key = read_found(found, tokens=Tokens())
+            key = read_found(
+                found, tokens=self._tokens, passphrase_file=self._passphrase_file(found.domain)
+            )
         except KeyFault as exc:
             self.faults.append(str(exc.fault))
             return None

@@ -1,33 +1,27 @@
-"""What the commands for keys and their records work with: settings, gate, rotation."""
+"""What the commands for keys and their records work with: keyring, gate, rotation."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from relay.assembly import make_gate
-from relay.cli.options import Command, Unusable, config_option
-from relay.config import Config, load
+from relay.assembly import make_gate, make_memory
+from relay.cli.options import Unusable
+from relay.config import Config
 from relay.core.errors import ConfigError, Fault, KeyFault
 from relay.dns.publish import Provider, PublishFault
+from relay.keyring.keyring import Gate, Keyring
 from relay.keyring.names import signing_domain
 from relay.rotation.plan import Order
-from relay.rotation.rotation import (
-    Progress,
-    Rotation,
-    RotationBusy,
-    RotationFault,
-    Surroundings,
-)
+from relay.rotation.rotation import Progress, Rotation
 from relay.rotation.setup import make_surroundings
+from relay.rotation.surroundings import RotationBusy, RotationFault, Surroundings
 
-_PLACEHOLDER = {"DKIM_RELAY_UPSTREAM__URL": "smtp://localhost:25"}
 _TRIES, _AGAIN_SECONDS = 50, 0.2
 Result = TypeVar("Result")
 
@@ -42,46 +36,15 @@ class Stopped(click.ClickException):
         click.echo(self.message, file=file, err=True)
 
 
-def key_options(command: Command) -> Command:
-    """`-c FILE`, `--keys-dir D` and `--nameserver H[:P]`."""
-    keys_dir = click.option(
-        "--keys-dir",
-        type=click.Path(path_type=Path),
-        help="The folder with DOMAIN/SELECTOR.pem.  [default: as the settings say]",
+def keyring_of(config: Config, gate: Gate) -> Keyring:
+    """The keys as the settings have them: listed, and read when they are asked for."""
+    passphrase = config.keys_passphrase_file
+    return Keyring.of_folder(
+        Path(config.keys_dir),
+        domains=config.domains,
+        gate=gate,
+        passphrase_file=Path(passphrase) if passphrase else None,
     )
-    nameserver = click.option(
-        "--nameserver", multiple=True, help="HOST[:PORT] to ask.  [default: as the settings say]"
-    )
-    return config_option(keys_dir(nameserver(command)))
-
-
-def settings(
-    config_file: Path | None, keys_dir: Path | None, nameservers: tuple[str, ...]
-) -> Config:
-    """The settings, with what the options say instead; an upstream is not needed.
-
-    Raises:
-        Unusable: they are not usable; every fault at once, exit 2.
-    """
-    try:
-        config = _loaded(config_file)
-        changes: dict[str, Any] = {}
-        if keys_dir is not None:
-            changes["keys_dir"] = str(keys_dir)
-        if nameservers:
-            changes["dns"] = config.dns.model_copy(update={"nameservers": nameservers})
-        return config.model_copy(update=changes)
-    except ConfigError as exc:
-        raise Unusable(str(exc)) from exc
-
-
-def _loaded(config_file: Path | None) -> Config:
-    try:
-        return load(config_file, os.environ)
-    except ConfigError as exc:
-        if any("no upstream" not in fault.what for fault in exc.faults):
-            raise
-    return load(config_file, {**os.environ, **_PLACEHOLDER})
 
 
 def surroundings(config: Config, *, rotates: bool = True) -> Surroundings:
@@ -99,7 +62,7 @@ def surroundings(config: Config, *, rotates: bool = True) -> Surroundings:
             what = "a new key would sign before anybody can verify it"
             raise Unusable(str(Fault('dns.gate = "off"', what, 'set dns.gate = "published"')))
         dns = config.dns.model_copy(update={"gate": "published"})
-        gate = make_gate(config.model_copy(update={"dns": dns}), _warn)
+        gate = make_gate(config.model_copy(update={"dns": dns}), make_memory(config, _warn))
         return make_surroundings(config, gate)
     except ConfigError as exc:
         raise Unusable(str(exc)) from exc
@@ -146,6 +109,12 @@ async def advance(within: Surroundings, domain: str, order: Order) -> Progress:
             return await rotation.advance(domain, order)
         await asyncio.sleep(_AGAIN_SECONDS)
     return await rotation.advance(domain, order)
+
+
+def tell_faults(progress: Progress) -> None:
+    """What is wrong, on standard error."""
+    for fault in progress.faults:
+        click.echo(f"fault: {fault}", err=True)
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:

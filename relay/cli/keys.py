@@ -8,13 +8,15 @@ from pathlib import Path
 import click
 import orjson
 
-from relay.cli.inputs import keys_dir_option
+from relay.cli.key_settings import keyring_of
 from relay.cli.keys_import import import_command
 from relay.cli.keys_new import new
 from relay.cli.keys_record import record
-from relay.cli.rotate import retire, rotate, status
+from relay.cli.keys_status import status
+from relay.cli.options import keys_options, settings
+from relay.cli.rotate import retire, rotate
 from relay.core.dkim.algorithm import SigningKey
-from relay.keyring.keyring import Keyring, KeyState, KeyStatus
+from relay.keyring.keyring import KeyState, KeyStatus
 
 
 class _AnyGate:
@@ -40,14 +42,14 @@ for _command in (rotate, retire, status):
 
 
 @keys.command(name="list")
-@keys_dir_option
+@keys_options
 @click.option("--json", "as_json", is_flag=True, help="One array of objects, for scripts.")
-def list_command(keys_dir: Path, as_json: bool) -> None:
+def list_command(config_file: Path | None, keys_dir: Path | None, as_json: bool) -> None:
     """List every key with what is wrong with it; exit 1 when one cannot be used.
 
     Files are read and each key proves itself; DNS is not asked.
     """
-    keyring = Keyring.load(keys_dir, domains={}, gate=_AnyGate())
+    keyring = keyring_of(settings(config_file, keys_dir), _AnyGate()).load()
     statuses = keyring.statuses()
     if as_json:
         rows = [_object(status) for status in statuses]

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 import orjson
 
-from relay.cli.inputs import keys_dir_option
-from relay.cli.options import Unusable
+from relay.cli.options import Unusable, keys_options, settings
 from relay.core.errors import Fault, KeyFault
+from relay.core.excerpt import counted
 from relay.keyring.importing.carry import Carried, Outcome, carry_over
 from relay.keyring.importing.findings import Findings, ForeignKey
 from relay.keyring.importing.recognize import read_sources
@@ -44,7 +44,7 @@ _MAX_DOMAINS_SHOWN = 20
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 @click.option("--force", is_flag=True, help="Replace keys of the same name in the keys folder.")
 @click.option("--json", "as_json", is_flag=True, help="One object, for scripts.")
-@keys_dir_option
+@keys_options
 def import_command(
     sources: tuple[Path, ...],
     domains: tuple[str, ...],
@@ -54,7 +54,8 @@ def import_command(
     dry_run: bool,
     force: bool,
     as_json: bool,
-    keys_dir: Path,
+    config_file: Path | None,
+    keys_dir: Path | None,
 ) -> None:
     """Take over keys from files, folders and the settings of other signers.
 
@@ -65,16 +66,17 @@ def import_command(
     What cannot be taken over is named with its line and the fix, the rest is imported, and the
     exit code is 1.
     """
+    folder = Path(settings(config_file, keys_dir).keys_dir)
     origin = _origin(domains, selector, passphrase_file, root)
     findings = read_sources(sources, origin)
-    carried = carry_over(findings, keys_dir, replaces=force, is_dry_run=dry_run)
-    settings = settings_of(findings, carried)
+    carried = carry_over(findings, folder, replaces=force, is_dry_run=dry_run)
+    to_set = settings_of(findings, carried)
     if as_json:
-        click.echo(orjson.dumps(_object(findings, carried, settings), option=orjson.OPT_INDENT_2))
+        click.echo(orjson.dumps(_object(findings, carried, to_set), option=orjson.OPT_INDENT_2))
     else:
         for each in carried:
             click.echo(_line(each, is_dry_run=dry_run))
-    _tell(findings, carried, settings, is_dry_run=dry_run)
+    _tell(findings, carried, to_set, is_dry_run=dry_run)
     if findings.faults:
         raise click.exceptions.Exit(1)
 
@@ -150,7 +152,8 @@ def _tell(
         "Nothing was written (--dry-run)." if is_dry_run else "Their records stay as they are."
     )
     click.echo(
-        f"{len(carried)} keys of {len(domains)} domains; {len(findings.faults)} faults."
+        f"{counted(len(carried), 'key')} of {counted(len(domains), 'domain')};"
+        f" {counted(len(findings.faults), 'fault')}."
         f" {outcome}\nCheck that each record is published: dkim-relay dns check {named}".rstrip(),
         err=True,
     )

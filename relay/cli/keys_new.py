@@ -10,8 +10,8 @@ import click
 import orjson
 
 from relay import clock
-from relay.cli.inputs import keys_dir_option
-from relay.cli.options import Unusable
+from relay.cli.options import Unusable, keys_options, settings
+from relay.config import Config
 from relay.core.dkim.algorithm import DEFAULT_RSA_BITS, Algorithm
 from relay.core.errors import Fault, KeyFault
 from relay.keyring import forms
@@ -26,6 +26,7 @@ from relay.keyring.names import (
 from relay.keyring.writing import WrittenKey, check_free, check_size, write_key_pair
 
 _ALGORITHMS = {algorithm.key_type: algorithm for algorithm in Algorithm}
+_MAX_SHOWN = 10  # domains in what to do next
 _ED25519_ENDING = "-ed25519"  # of the second selector of --dual; no letter of a collision is in it
 
 
@@ -55,7 +56,7 @@ class _Wish:
     help=f"Both kinds: SELECTOR with RSA and SELECTOR{_ED25519_ENDING} with Ed25519.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One array of objects, for scripts.")
-@keys_dir_option
+@keys_options
 def new(
     domains: tuple[str, ...],
     selector: str | None,
@@ -63,7 +64,8 @@ def new(
     bits: int | None,
     dual: bool,
     as_json: bool,
-    keys_dir: Path,
+    config_file: Path | None,
+    keys_dir: Path | None,
 ) -> None:
     """Make a key for each DOMAIN and print the records to publish.
 
@@ -76,17 +78,17 @@ def new(
         raise click.UsageError(f"--bits is for RSA; every {algorithm} key has the same size.")
     bits = DEFAULT_RSA_BITS if bits is None else bits
     template = DEFAULT_TEMPLATE if selector is None else selector
-    wishes = _checked(domains, template, algorithms, bits, keys_dir)
+    config = settings(config_file, keys_dir)
+    folder = Path(config.keys_dir)
+    wishes = _checked(domains, template, algorithms, bits, folder)
     written: list[WrittenKey] = []
     try:
         for wish in wishes:
-            written.append(
-                write_key_pair(keys_dir, wish.domain, wish.selector, wish.algorithm, bits)
-            )
+            written.append(write_key_pair(folder, wish.domain, wish.selector, wish.algorithm, bits))
     except KeyFault as exc:  # a full disk, or somebody else who makes the same key
-        _tell(written, as_json=as_json)
+        _tell(written, config, as_json=as_json)
         raise Unusable(f"stopped after {len(written)} of {len(wishes)}: {exc.fault}") from exc
-    _tell(written, as_json=as_json)
+    _tell(written, config, as_json=as_json)
 
 
 def _checked(
@@ -136,24 +138,38 @@ def _wishes(
         yield _Wish(domain, name, algorithm)
 
 
-def _tell(written: Sequence[WrittenKey], *, as_json: bool) -> None:
+def _tell(written: Sequence[WrittenKey], config: Config, *, as_json: bool) -> None:
     """The records on standard output; on standard error what was made and what to do next."""
     for key in written:
         click.echo(f"Wrote {key.key_path} (keep it secret) and {key.record_path}.", err=True)
         if key.warning:
             click.echo(f"Warning: {key.warning}.", err=True)
     if written:
-        records = "this record" if len(written) == 1 else f"these {len(written)} records"
-        click.echo(
-            f"Publish {records} at the DNS provider of the domain, as they stand.\n"
-            "The relay signs with a key once it sees the record.\n",
-            err=True,
-        )
+        click.echo(_what_next([key.domain for key in written], config), err=True)
     if as_json:
         rows = [_object(key) for key in written]
         click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
     else:
         click.echo(forms.as_text([key.record for key in written]), nl=False)
+
+
+def _what_next(domains: Sequence[str], config: Config) -> str:
+    """How the records get into DNS, and how to see that they are there."""
+    names = list(dict.fromkeys(domains))
+    ours = [name for name in names if any(one.has(name) for one in config.publishing)]
+    lines = [f"Publish it: dkim-relay dns publish {name}" for name in ours[:_MAX_SHOWN]]
+    others = [name for name in domains if name not in ours]
+    if others:
+        which = "the other" if ours else "this" if len(others) == 1 else f"these {len(others)}"
+        what = f"{which} record, as it stands," if len(others) == 1 else f"{which} records"
+        lines.append(f"Publish {what} at the DNS provider of the domain.")
+    shown = f" {' '.join(names)}" if len(names) <= _MAX_SHOWN else ""
+    if config.dns.gate == "off":
+        lines.append('The relay signs without waiting for that (dns.gate = "off").\n')
+    else:
+        lines.append("The relay signs with a key once it sees the record everywhere.")
+        lines.append(f"Wait for that: dkim-relay dns check{shown} --wait\n")
+    return "\n".join(lines)
 
 
 def _object(key: WrittenKey) -> dict[str, str | int]:

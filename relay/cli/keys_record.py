@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
-from relay.cli.inputs import keys_dir_option
-from relay.cli.options import Unusable
+from relay.cli.options import Unusable, keys_options, settings
 from relay.core.errors import KeyFault
 from relay.keyring import forms
 from relay.keyring.folder import list_keys
@@ -73,9 +72,9 @@ class _Wanted:
 @click.option(
     "--passphrase-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Opens encrypted keys.",
+    help="Opens encrypted keys.  [default: as the settings say]",
 )
-@keys_dir_option
+@keys_options
 def record(
     domain: str,
     selector: str | None,
@@ -89,7 +88,8 @@ def record(
     delegate_to: str | None,
     advice: bool,
     passphrase_file: Path | None,
-    keys_dir: Path,
+    config_file: Path | None,
+    keys_dir: Path | None,
 ) -> None:
     """Print the records to publish for the keys of DOMAIN.
 
@@ -97,6 +97,7 @@ def record(
     """
     if advice and form not in _FOR_PEOPLE:
         raise click.UsageError(f"--advice goes with --format {' or '.join(_FOR_PEOPLE)}.")
+    config = settings(config_file, keys_dir)
     wanted = _Wanted(
         selector=selector,
         terms=RecordTerms(
@@ -110,7 +111,9 @@ def record(
         raise click.UsageError("a record that is --revoked says nothing else.")
     try:
         name = signing_domain(domain)
-        records = _records(keys_dir, name, wanted)
+        if wanted.passphrase_file is None:
+            wanted = replace(wanted, passphrase_file=config.passphrase_file_of(name))
+        records = _records(Path(config.keys_dir), name, wanted)
     except KeyFault as exc:
         raise Unusable(str(exc.fault)) from exc
     if revoked and form in _CANNOT_REPLACE:

@@ -1,32 +1,27 @@
-"""`dkim-relay keys rotate|retire|status`: a new key for an old one. Arguments and output only."""
+"""`dkim-relay keys rotate|retire`: a new key for an old one. Arguments and output only."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import click
-import orjson
 
 from relay import clock
-from relay.cli.key_settings import advance, key_options, named_domain, run, settings, surroundings
+from relay.cli.key_settings import advance, named_domain, run, surroundings, tell_faults
 from relay.cli.layout import utc
-from relay.cli.options import Unusable
+from relay.cli.options import Unusable, keys_options, nameserver_option, settings
 from relay.config import Config
 from relay.core.dkim.algorithm import Algorithm
 from relay.core.dkim.record import record_name
 from relay.core.errors import Fault, KeyFault
 from relay.keyring import forms
-from relay.keyring.folder import list_keys
+from relay.keyring.names import free_selector, is_template, key_selector
 from relay.keyring.records import record_of
-from relay.rotation.journal import Entry
-from relay.rotation.plan import Act, Due, KeyFacts, Order, Policy, Step, Waits, entry_of
-from relay.rotation.rotation import Progress, Rotation, Surroundings
+from relay.rotation.plan import Act, KeyFacts, Order, Policy, Step, Waits
+from relay.rotation.rotation import Progress
+from relay.rotation.surroundings import Surroundings
 
 _SELECTOR_HELP = "Of the next key; may have {year}, {month} and {day}.  [default: s{year}{month}]"
-_TIMES = ("made_at", "published_at", "in_use_at", "superseded_at", "retiring_at", "retired_at")
 _HONEST = (
     "The private key was overwritten and removed. Copies elsewhere are not: backups, snapshots,"
     " and blocks that the disk has set aside."
@@ -36,7 +31,8 @@ _HONEST = (
 @click.command()
 @click.argument("domain")
 @click.option("--selector", help=_SELECTOR_HELP)
-@key_options
+@keys_options
+@nameserver_option
 def rotate(
     domain: str,
     selector: str | None,
@@ -50,18 +46,19 @@ def rotate(
     one until then. Doing it again changes nothing while a key waits.
     """
     name = named_domain(domain)
+    _check_template(selector, name)
     config = settings(config_file, keys_dir, nameserver)
     _check_selectors(config, name)
     within = surroundings(config)
     order = Order(rotates=frozenset(Algorithm), publishes=True, template=selector or "")
     progress = run(advance(within, name, order))
     _tell_steps(progress, within.policy(name))
-    _tell_faults(progress)
+    tell_faults(progress)
     waiting = _waiting(progress)
     if waiting:
         _tell_waiting(progress, waiting, within)
     else:
-        click.echo("Nothing waits: the newest key is published and signs.", err=True)
+        click.echo(f"Nothing waits: the newest key is published. {_taken_up(config)}", err=True)
     if progress.faults:
         raise click.exceptions.Exit(1)
 
@@ -69,7 +66,8 @@ def rotate(
 @click.command()
 @click.argument("domain")
 @click.option("--selector", help="End this key now, whatever its time: it was stolen, for example.")
-@key_options
+@keys_options
+@nameserver_option
 def retire(
     domain: str,
     selector: str | None,
@@ -86,7 +84,7 @@ def retire(
     order = Order(retires=True, retires_now=(selector or "").lower())
     progress = run(advance(within, name, order))
     _tell_steps(progress, within.policy(name))
-    _tell_faults(progress)
+    tell_faults(progress)
     ended = {step.entry.selector for step in progress.steps if step.entry.retired_at}
     if not ended:
         click.echo(_why_nothing(progress, selector), err=True)
@@ -94,37 +92,23 @@ def retire(
         raise click.exceptions.Exit(1)
 
 
-@click.command()
-@click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="One array of objects, for scripts.")
-@key_options
-def status(
-    domains: tuple[str, ...],
-    config_file: Path | None,
-    keys_dir: Path | None,
-    nameserver: tuple[str, ...],
-    *,
-    as_json: bool,
-) -> None:
-    """Show the life of every key, and what is due; exit 1 when something is.
+def _taken_up(config: Config) -> str:
+    seconds = config.keys_reload_seconds
+    when = f"within {seconds:g} s" if seconds else "at its next start"
+    return f"A relay that runs takes it into use {when}."
 
-    DNS is asked for the records; nothing is changed.
-    """
-    config = settings(config_file, keys_dir, nameserver)
-    within = surroundings(config)
-    names = [named_domain(domain) for domain in domains]
-    found = names or sorted(list_keys(Path(config.keys_dir)).domains)
-    looked = run(_look(within, found))
-    now = clock.now()
-    if as_json:
-        rows = [_object(progress, now) for progress in looked]
-        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
-    else:
-        click.echo("\n".join(_text(progress, now) for progress in looked), nl=False)
-    for progress in looked:
-        _tell_faults(progress)
-    if any(progress.faults or _is_due(progress.dues, now) for progress in looked):
-        raise click.exceptions.Exit(1)
+
+def _check_template(selector: str | None, domain: str) -> None:
+    """What names the next key, also where none has to be made now."""
+    if selector is None:
+        return
+    try:
+        if is_template(selector):
+            free_selector(selector, domain=domain, now=clock.now(), taken=frozenset())
+        else:
+            key_selector(selector, domain)
+    except KeyFault as exc:
+        raise Unusable(str(exc.fault)) from exc
 
 
 def _check_selectors(config: Config, domain: str) -> None:
@@ -132,22 +116,6 @@ def _check_selectors(config: Config, domain: str) -> None:
         what = "the settings name the selectors that sign, so a new one would not"
         fix = "leave it out, and make the next key again"
         raise Unusable(str(Fault(f"domains.{domain}.selectors", what, fix)))
-
-
-async def _look(within: Surroundings, domains: Iterable[str]) -> list[Progress]:
-    """How the domains stand, some looked at together."""
-    rotation, slots = Rotation(within), asyncio.Semaphore(20)
-
-    async def look(domain: str) -> Progress:
-        async with slots:
-            return await rotation.look(domain)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(look(domain)) for domain in domains]
-    except* KeyFault as exc:
-        raise exc.exceptions[0] from exc
-    return [task.result() for task in tasks]
 
 
 def _waiting(progress: Progress) -> list[KeyFacts]:
@@ -195,77 +163,20 @@ def _step_text(domain: str, step: Step, policy: Policy) -> str:
 
 
 def _why_nothing(progress: Progress, selector: str | None) -> str:
+    domain = progress.domain
     if selector is not None:
-        return f"{selector} is no key of {progress.domain} beside another that signs."
+        there = {key.selector for key in progress.state.facts}
+        if selector.lower() not in there:
+            what, fix = f"no key {selector}", f"see dkim-relay keys status {domain}"
+        else:
+            what = f"{selector} stays, because no other key may sign: its mail would be refused"
+            fix = f"make another and publish it first: dkim-relay keys rotate {domain}"
+        return str(Fault(domain, what, fix))
     for due in progress.dues:
         if due.waits is Waits.RETIRE:
             when = utc(int(due.at_seconds))
-            return f"Nothing to end yet: {due.selector} on {when}. --selector ends it now."
+            return (
+                f"Nothing to end yet: {due.selector} may go on {when}."
+                f" --selector {due.selector} ends it now."
+            )
     return "Nothing to end: no key was replaced by a newer one that signs."
-
-
-def _tell_faults(progress: Progress) -> None:
-    for fault in progress.faults:
-        click.echo(f"fault: {fault}", err=True)
-
-
-def _is_due(dues: Iterable[Due], now: float) -> bool:
-    return any(due.at_seconds <= now for due in dues)
-
-
-def _object(progress: Progress, now: float) -> dict[str, Any]:
-    journal = progress.state.journal
-    return {
-        "domain": progress.domain,
-        "keys": [
-            {**_entry(entry_of(key, journal)), "signs": key.is_open, "detail": key.detail}
-            for key in progress.state.facts
-        ],
-        "past": [_entry(entry) for entry in journal.past],
-        "due": [
-            {
-                "what": due.waits.value,
-                "selector": due.selector,
-                "at": utc(int(due.at_seconds)),
-                "is_due": due.at_seconds <= now,
-            }
-            for due in progress.dues
-        ],
-        "faults": [str(fault) for fault in progress.faults],
-    }
-
-
-def _entry(entry: Entry) -> dict[str, Any]:
-    times = {name.removesuffix("_at"): _time(getattr(entry, name)) for name in _TIMES}
-    algorithm = entry.algorithm.value
-    return {"selector": entry.selector, "algorithm": algorithm, "bits": entry.bits, **times}
-
-
-def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else utc(int(seconds))
-
-
-def _text(progress: Progress, now: float) -> str:
-    """A domain for people: its keys with their times, then what is due."""
-    journal = progress.state.journal
-    lines = [progress.domain]
-    for key in progress.state.facts:
-        lines += _key_lines(entry_of(key, journal), "can sign" if key.is_open else "waits")
-        if not key.is_open:
-            lines.append(f"      {key.detail}")
-    for entry in journal.past:
-        lines += _key_lines(entry, "retired")
-    for due in progress.dues:
-        when = "due since" if due.at_seconds <= now else "due on"
-        lines.append(f"  {due.waits.value} {due.selector}: {when} {utc(int(due.at_seconds))}")
-    return "\n".join(lines) + "\n"
-
-
-def _key_lines(entry: Entry, state: str) -> list[str]:
-    kind = f"{entry.algorithm.key_type} {entry.bits}"
-    times = [
-        f"{name.removesuffix('_at').replace('_', ' ')} {_time(at)}"
-        for name in _TIMES
-        if (at := getattr(entry, name)) is not None
-    ]
-    return [f"  {entry.selector}  {kind}  {state}", f"      {', '.join(times)}"]

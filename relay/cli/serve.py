@@ -3,39 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-import signal
+import os
+import socket
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from relay.cli.options import Unusable, config_option, load_or_exit
-from relay.config import Config
-from relay.core.errors import ConfigError
-from relay.observe.log import Log
-from relay.service import running
+from relay.config import load
+from relay.config.settings import Config
+from relay.core.errors import ConfigError, RelayError
+from relay.service.notify import Notifier
 
 
 @click.command()
 @config_option
-def serve(config_file: Path | None) -> None:
-    """Run the relay: take mail, sign it, pass it to the upstream."""
-    config = load_or_exit(config_file)
-    log = Log(level=config.logging.level, form=config.logging.format)
+@click.option("--worker", type=int, hidden=True, help="The channel to the process that began us.")
+def serve(config_file: Path | None, worker: int | None) -> None:
+    """Run the relay: take mail, sign it, pass it to the upstream.
+
+    SIGHUP reads the settings, keys, certificates and secrets anew; SIGTERM stops.
+    """
     try:
-        run_loop(_serve(config, log))
+        run_loop(_worker(worker) if worker is not None else _serving(config_file))
     except ConfigError as exc:
         raise Unusable(str(exc)) from exc
+    except RelayError as exc:
+        raise click.ClickException(str(exc)) from exc
+    except ExceptionGroup as exc:
+        raise click.ClickException("it failed; the log says how") from exc
 
 
-async def _serve(config: Config, log: Log) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with running(config, log.emit):
-        await stop.wait()
+async def _worker(channel: int) -> None:
+    from relay.service.worker import serve_as_worker
+
+    await serve_as_worker(socket.socket(fileno=channel))
+
+
+def _serving(config_file: Path | None) -> Coroutine[Any, Any, None]:
+    config = load_or_exit(config_file)
+    notifier = Notifier(os.environ)
+    read = partial(load, config_file, os.environ)
+    # Of the two ways only one is imported: each has modules that the other does not need.
+    if (processes := _processes(config)) == 1:
+        from relay.service.alone import serve_alone
+
+        return serve_alone(config, read, notifier)
+    from relay.service.together import serve_together
+
+    return serve_together(config, read, notifier, processes=processes)
+
+
+def _processes(config: Config) -> int:
+    """As many workers as set, or one for each CPU, as far as there are connections for them."""
+    if isinstance(config.service.workers, int):
+        return config.service.workers
+    from relay.service.cpus import usable_cpus
+
+    return min([usable_cpus(), *(upstream.max_connections for upstream in config.upstreams)])
 
 
 def run_loop(main: Coroutine[Any, Any, Any]) -> Any:

@@ -5,49 +5,58 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
 from relay import clock
-from relay.assembly import load_profile
+from relay.assembly import load_profile, make_read_limits, make_terms
 from relay.cli.inputs import (
     Refused,
-    keys_dir_option,
     message_argument,
     read_as_submitted,
     refused_message,
 )
-from relay.cli.options import Unusable
+from relay.cli.key_settings import keyring_of
+from relay.cli.options import Unusable, keys_options, settings
 from relay.core.errors import ConfigError, Rejection
-from relay.core.message import MessageFault, ReadLimits
-from relay.core.policy import ClientRule, SigningDomains
+from relay.core.message import MessageFault
+from relay.core.policy import ClientRule
 from relay.dns.gate import OpenGate
-from relay.flow import Submission, Terms, accept
+from relay.flow import Submission, accept
 from relay.flow import sign as sign_message
-from relay.keyring.keyring import Keyring
 
 
 @click.command()
 @message_argument
-@keys_dir_option
-@click.option("--profile", default="generic", show_default=True, help="What the upstream rewrites.")
+@keys_options
+@click.option("--profile", help="Instead of the upstream's in the settings.")
 @click.option("--dry-run", is_flag=True, help="Print only what would be put in front.")
-def sign(message: BinaryIO, keys_dir: Path, profile: str, *, dry_run: bool) -> None:
+def sign(
+    message: BinaryIO,
+    config_file: Path | None,
+    keys_dir: Path | None,
+    profile: str | None,
+    *,
+    dry_run: bool,
+) -> None:
     """Sign a message (RFC 5322) as the relay would, and print it.
 
     Line ends are made CRLF first. DNS is not asked whether the record is published.
     """
+    config = settings(config_file, keys_dir)
+    limits = replace(make_read_limits(config), normalize_newlines=True)
     try:
-        read, body_hash, _ = read_as_submitted(message, ReadLimits(normalize_newlines=True))
+        read, body_hash, _ = read_as_submitted(message, limits)
     except MessageFault as exc:
         raise refused_message(message, exc) from exc
     now = clock.now()
-    keyring = Keyring.load(keys_dir, domains={}, gate=OpenGate())
-    domains = SigningDomains(dict.fromkeys(keyring.domains, False), lambda _: None)
+    keyring = keyring_of(config, OpenGate())
+    terms = make_terms(config, keyring.domains)
     try:
-        terms, hop = Terms(domains=domains), load_profile(profile)
+        hop = load_profile(profile or config.upstreams[0].profile)
         submission = Submission(
             read, body_hash, ClientRule("sign", ()), trace=None, unique=secrets.token_hex(8)
         )

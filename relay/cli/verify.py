@@ -15,11 +15,11 @@ from relay.cli.inputs import (
     LocalKeys,
     dns_options,
     find_answers,
-    keys_dir_option,
     message_argument,
     organizational_domains,
     read_to_verify,
 )
+from relay.cli.options import keys_options, settings
 from relay.cli.second_opinion import Opinion, Outcome, SecondOpinion
 from relay.cli.verify_json import as_json
 from relay.cli.verify_report import Judged, Report, as_text, overall_verdict
@@ -44,7 +44,7 @@ _TOO_MANY = Opinion(Outcome.NOT_ASKED, "there are too many signatures")
 @click.command()
 @message_argument
 @dns_options
-@keys_dir_option
+@keys_options
 @click.option(
     "--original",
     type=click.File("rb"),
@@ -55,7 +55,8 @@ def verify(
     message: BinaryIO,
     nameserver: tuple[str, ...],
     dns_file: Path | None,
-    keys_dir: Path,
+    config_file: Path | None,
+    keys_dir: Path | None,
     original: BinaryIO | None,
     *,
     as_object: bool,
@@ -66,12 +67,13 @@ def verify(
     was made is measured as far as it can be; --original makes that exact. dkimpy, another
     verifier, is asked too. Exit 0 when a signature passes, else 1.
     """
+    config = settings(config_file, keys_dir, nameserver)
     reading = read_to_verify(message)
     sent = read_to_verify(original) if original is not None else None
-    local_keys = LocalKeys(keys_dir)
+    local_keys = LocalKeys(Path(config.keys_dir), config.passphrase_file_of)
     signatures = find_signatures(reading.message)
     names = record_names(signatures)
-    answers = find_answers(names, nameserver, dns_file)
+    answers = find_answers(names, config.dns.nameservers, dns_file)
     verdicts = judge(
         reading.message,
         signatures,
@@ -94,6 +96,7 @@ def verify(
         click.echo(orjson.dumps(as_json(report), option=orjson.OPT_INDENT_2).decode())
     else:
         click.echo(as_text(report))
+    local_keys.close()
     for fault in local_keys.faults:
         click.echo(f"local key: {fault}", err=True)
     if not report.overall.passed:

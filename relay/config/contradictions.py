@@ -23,6 +23,7 @@ def contradictions(upstream: Upstream) -> Iterator[Contradiction]:
     yield from _of_tls(upstream)
     yield from _of_secrets(upstream)
     yield from _of_the_mechanism(upstream)
+    yield from _of_login_in_clear(upstream)
 
 
 def _of_the_url(upstream: Upstream) -> Iterator[Contradiction]:
@@ -90,16 +91,38 @@ def _of_the_mechanism(upstream: Upstream) -> Iterator[Contradiction]:
         yield "password", "a password and OAuth are both set", "keep one"
     if has_token and not upstream.username:
         yield "oauth_token_url", "OAuth without a username", "set username"
+    has_password = _has(upstream, "password")
+    if has_password and not upstream.username:
+        yield "password", "a password without a username", "set username"
     match upstream.auth:
         case "external" if not upstream.client_certificate_file:
             yield "auth", "external without a client certificate", "set client_certificate_file"
         case "xoauth2" | "oauthbearer" if not has_token:
             fix = "set oauth_token_url or oauth_token_file"
             yield "auth", f"{upstream.auth} without a token", fix
-        case "plain" | "login" | "cram-md5" if not _has(upstream, "password"):
+        case "plain" | "login" | "cram-md5" if not has_password:
             yield "auth", f"{upstream.auth} without a password", "set password_file"
+        case "auto" if upstream.username and not (
+            has_password or has_token or upstream.client_certificate_file
+        ):
+            fix = "set password_file, oauth_token_url or client_certificate_file, or no username"
+            yield "username", "nothing to log in with", fix
         case _:
             pass
+
+
+def _of_login_in_clear(upstream: Upstream) -> Iterator[Contradiction]:
+    """A login that no connection would ever permit: every message would be refused."""
+    tls = upstream.tls_mode
+    may_be_protected = (
+        tls in ("implicit", "starttls")
+        or bool(upstream.socket_path)
+        or (tls == "opportunistic" and upstream.dane != "off")
+    )
+    logs_in = upstream.username or upstream.auth == "external"
+    if logs_in and not (may_be_protected or upstream.insecure_auth):
+        fix = 'set tls = "starttls" or "implicit", or insecure_auth = true'
+        yield "tls", f'AUTH is not spoken with tls = "{tls}": the server is not verified', fix
 
 
 def _has(upstream: Upstream, secret: str) -> bool:

@@ -38,8 +38,9 @@ _HEAD = """\
 # dkim-relay: all settings with their defaults.
 #
 # Every setting can also come from the environment: DKIM_RELAY_KEYS_DIR, DKIM_RELAY_LISTEN,
-# DKIM_RELAY_UPSTREAM__URL, DKIM_RELAY_DNS__GATE and so on; the environment wins. A secret can
-# come from a file: DKIM_RELAY_UPSTREAM__PASSWORD_FILE.
+# DKIM_RELAY_CLIENT__NETWORKS, DKIM_RELAY_UPSTREAM__URL, DKIM_RELAY_DNS__GATE and so on, lists
+# with commas; the environment wins. A secret can come from a file:
+# DKIM_RELAY_UPSTREAM__PASSWORD_FILE.
 # Made by `dkim-relay config example`; check yours with `dkim-relay config check`.
 """
 

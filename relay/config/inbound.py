@@ -77,7 +77,7 @@ class Client(Section):
     Every criterion that is given must hold.
     """
 
-    name: str = Field(min_length=1, description="For logs.")
+    name: str = Field(default="client", min_length=1, description="For logs.")
     networks: tuple[Annotated[str, AfterValidator(values.network)], ...] = Field(
         default=(), description="Networks they connect from."
     )

@@ -1,7 +1,7 @@
 """File and environment in; a Config, or every fault at once, out.
 
-The environment wins over the file. `DKIM_RELAY_LISTEN` and `DKIM_RELAY_UPSTREAM__…` speak of
-the single listener and upstream, so that a sidecar needs no file at all.
+The environment wins over the file. `DKIM_RELAY_LISTEN`, `DKIM_RELAY_LISTENER__…`, `…CLIENT__…`
+and `…UPSTREAM__…` speak of the single one of each, so that a sidecar needs no file at all.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import tomllib
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from relay.config.contradictions import SECRETS as UPSTREAM_SECRETS
+from relay.config.inbound import Client, Listener
 from relay.config.lines import Location, find_lines, nearest_line
 from relay.config.outbound import Upstream
 from relay.config.settings import Config, cross_faults
@@ -24,7 +26,13 @@ from relay.core.errors import ConfigError, Fault
 PREFIX = "DKIM_RELAY_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 DEFAULT_FILE = Path("config/relay.toml")
-_SECTIONS = ("dns", "rotation", "signing", "limits", "logging", "service")
+_SECTIONS = ("dns", "rotation", "signing", "limits", "logging", "service", "admin")
+# What a variable calls the single one of them, and where it stands in the file.
+_SINGLE: dict[str, tuple[str, type[BaseModel]]] = {
+    "listener": ("listeners", Listener),
+    "client": ("clients", Client),
+    "upstream": ("upstreams", Upstream),
+}
 _SECRETS = {"upstreams": UPSTREAM_SECRETS, "clients": ("password_hash",)}
 # What Kubernetes sets by itself for Services that are called dkim-relay, dkim-relay-admin …
 _SERVICE_LINK = re.compile(
@@ -124,18 +132,21 @@ def _apply_environment(
 
 def _location(name: str) -> Location | None:
     """The setting that a variable means, its prefix taken off and in lower case."""
-    section, has_key, key = name.partition("__")
+    section, _, key = name.partition("__")
     if name in ("keys_dir", "keys_passphrase_file", "keys_reload_seconds", "state_dir"):
         return (name,)
     if name == "listen":
         return ("listeners", 0, "address")
-    if has_key and section == "upstream" and key in Upstream.model_fields:
-        return ("upstreams", 0, key)
-    if has_key and section in _SECTIONS:
-        model = Config.model_fields[section].annotation
-        if key in getattr(model, "model_fields", {}):
-            return (section, key)
-    return None
+    if section in _SINGLE and name != "listener__address":
+        array, model = _SINGLE[section]
+        return (array, 0, key) if key in model.model_fields else None
+    return (section, key) if key in _fields(section) else None
+
+
+def _fields(section: str) -> Mapping[str, FieldInfo]:
+    """The settings of a section that a variable can speak of."""
+    model = Config.model_fields[section].annotation if section in _SECTIONS else None
+    return model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
 
 
 def _put(data: dict[str, Any], location: Location, value: str) -> bool:
@@ -150,22 +161,27 @@ def _put(data: dict[str, Any], location: Location, value: str) -> bool:
             target = target.setdefault(part, [] if isinstance(following, int) else {})
         if not isinstance(target, list if isinstance(following, int) else dict):
             return False
-    last = location[-1]
-    target[last] = [v.strip() for v in value.split(",") if v.strip()] if _is_list(last) else value
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    target[location[-1]] = parts if _is_list(location) else value
     return True
 
 
 def _forget_other_secret(data: dict[str, Any], location: Location, source: _Source) -> None:
     """A secret of the environment wins over the file's, whichever of the two forms it has."""
     *section, key = location
-    name = str(key)
+    array, name = str(location[0]), str(key)
     other = name.removesuffix("_file") if name.endswith("_file") else f"{name}_file"
-    if name.removesuffix("_file") in UPSTREAM_SECRETS and not source.is_variable((*section, other)):
-        data["upstreams"][0].pop(other, None)
+    is_secret = name.removesuffix("_file") in _SECRETS.get(array, ())
+    if is_secret and not source.is_variable((*section, other)):
+        data[array][0].pop(other, None)
 
 
-def _is_list(key: str | int) -> bool:
-    return key in ("nameservers", "tls_fingerprints")
+def _is_list(location: Location) -> bool:
+    """Whether a setting is a list, which a variable gives with commas."""
+    section, key = str(location[0]), str(location[-1])
+    models = {array: model.model_fields for array, model in _SINGLE.values()}
+    field = models.get(section, _fields(section)).get(key)
+    return field is not None and get_origin(field.annotation) is tuple
 
 
 def _read_secret_files(data: dict[str, Any], source: _Source) -> list[Fault]:
@@ -193,8 +209,11 @@ def _read_secret(
         return None
     try:
         text = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as exc:
-        what = f"{secret}_file: {path}: {getattr(exc, 'strerror', None) or 'not UTF-8'}"
+    except UnicodeDecodeError:
+        what = f"{secret}_file: {path}: not UTF-8"
+        return Fault(source.where(location), what, "put the secret alone into it")
+    except (OSError, ValueError) as exc:  # ValueError: a NUL in the path
+        what = f"{secret}_file: {path}: {getattr(exc, 'strerror', None) or exc}"
         return Fault(source.where(location), what, "mount the secret, or correct the path")
     if not text:
         what = f"{secret}_file: {path}: it is empty"

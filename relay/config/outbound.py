@@ -115,7 +115,9 @@ class Upstream(Section):
         "and does not hang up.",
     )
     connect_seconds: values.Seconds = Field(
-        default=30.0, description="For connecting, TLS, EHLO and AUTH together."
+        default=30.0,
+        description="For each step of connecting (TCP and TLS, greeting, EHLO, STARTTLS, AUTH); "
+        "twice as long for all of them.",
     )
     acquire_seconds: values.Seconds = Field(
         default=30.0,

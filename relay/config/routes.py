@@ -62,7 +62,7 @@ def _listeners(data: Mapping[str, Any]) -> list[str]:
 
 
 def _clients(data: Mapping[str, Any]) -> list[str]:
-    return [e.get("name", "") for e in _entries(data, "clients")] or list(_BUILT_IN_CLIENTS)
+    return [e.get("name", "client") for e in _entries(data, "clients")] or list(_BUILT_IN_CLIENTS)
 
 
 def _entries(data: Mapping[str, Any], section: str) -> list[Mapping[str, Any]]:

@@ -6,19 +6,22 @@ Descriptions are what operators read: they stand in config/relay.toml and in the
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from relay.config import values
+from relay.config.admin import Admin
 from relay.config.inbound import Client, Listener
 from relay.config.keys import Publishing, Rotation
+from relay.config.limits import Limits
 from relay.config.outbound import Route, Upstream
 from relay.config.routes import route_faults
 from relay.config.section import Section
 
-MIB = 1024 * 1024
+_MAX_WORKERS = 1024
 
 
 class Domain(Section):
@@ -88,51 +91,6 @@ class Signing(Section):
     )
 
 
-class Limits(Section):
-    """How much of anything is taken."""
-
-    max_message_bytes: PositiveInt = Field(default=50 * MIB, description="A message (SIZE).")
-    max_header_bytes: PositiveInt = Field(default=256 * 1024, description="A header section.")
-    max_header_fields: PositiveInt = Field(default=2000, description="Fields in it.")
-    max_header_field_bytes: PositiveInt = Field(default=100_000, description="One field.")
-    max_recipients: PositiveInt = Field(
-        default=1000, description="Recipients of one message; 452 beyond."
-    )
-    max_connections: PositiveInt = Field(
-        default=2000, description="Connections of clients; 421 beyond."
-    )
-    max_connections_per_address: PositiveInt = Field(
-        default=1000, description="The same for one address (an IPv6 /64); 421 beyond."
-    )
-    max_messages_per_session: PositiveInt = Field(
-        default=10_000, description="Messages on one connection; 421 beyond."
-    )
-    max_inflight_bytes: PositiveInt = Field(
-        default=256 * MIB,
-        description="All messages in memory together; reading is held back, then 452.",
-    )
-    max_command_bytes: PositiveInt = Field(default=2048, ge=512, description="A command line.")
-    max_bad_commands: PositiveInt = Field(
-        default=20, description="Commands that make no sense; then 421."
-    )
-    idle_seconds: values.Seconds = Field(
-        default=300.0, description="A client silent for so long is sent 421 and closed."
-    )
-    command_seconds: values.Seconds = Field(
-        default=60.0, description="For a whole command line, from its first octet; then 421."
-    )
-    memory_seconds: values.Seconds = Field(
-        default=10.0, description="A message held back for so long for want of memory gets 452."
-    )
-    min_data_bytes_per_second: int = Field(
-        default=100, ge=0, description="A message that comes more slowly, after 30 s, gets 421."
-    )
-    max_failed_logins: PositiveInt = Field(
-        default=10,
-        description="Of one address (an IPv6 /64) in ten minutes; then it is refused unheard.",
-    )
-
-
 class Logging(Section):
     """The log, on standard error."""
 
@@ -142,6 +100,25 @@ class Logging(Section):
     format: Literal["auto", "json", "console"] = Field(
         default="auto", description="auto: console on a terminal, else JSON."
     )
+    privacy: bool = Field(
+        default=False,
+        description="Mask local parts of addresses, and all but the network of clients.",
+    )
+    wire: bool = Field(
+        default=False,
+        description="Every SMTP command and reply, without secrets and messages: to find a fault.",
+    )
+
+
+def _workers(value: int | str) -> int | str:
+    """A number of processes, which a variable gives as text; or "auto"."""
+    if value == "auto":
+        return value
+    number = int(value) if str(value).isdecimal() else 0
+    if not 0 < number <= _MAX_WORKERS:
+        fix = f'1 to {_MAX_WORKERS}, or "auto"'
+        raise values.fault(f"{value!r} is no number of processes", fix)
+    return number
 
 
 class Service(Section):
@@ -153,7 +130,15 @@ class Service(Section):
     drain_seconds: values.Seconds = Field(
         default=30.0, description="On SIGTERM, transactions in flight have so long to finish."
     )
-    workers: int = Field(default=1, ge=1, le=1, description="Processes; one, for now.")
+    workers: Annotated[int | str, AfterValidator(_workers)] = Field(
+        default=1,
+        description='Processes that share the listeners; "auto": one for each CPU that may be '
+        "used. Limits and rates hold for all of them together.",
+    )
+    stall_seconds: Annotated[float, Field(ge=2, allow_inf_nan=False)] = Field(
+        default=30.0,
+        description="A worker that does nothing at all for so long is killed and started again.",
+    )
 
 
 class Config(Section):
@@ -165,11 +150,8 @@ class Config(Section):
     keys_passphrase_file: str = Field(
         default="", description="Has the passphrase of encrypted keys, on one line."
     )
-    keys_reload_seconds: float = Field(
-        default=10.0,
-        ge=0,
-        allow_inf_nan=False,
-        description="Keys are looked at so often for changes; 0: at start only.",
+    keys_reload_seconds: values.Pause = Field(
+        default=10.0, description="Keys are looked at so often for changes; 0: at start only."
     )
     state_dir: str = Field(
         default="", description="For what should outlive a restart; empty: nothing does."
@@ -188,12 +170,19 @@ class Config(Section):
     limits: Limits = Limits()
     logging: Logging = Logging()
     service: Service = Service()
+    admin: Admin = Admin()
 
     @model_validator(mode="after")
     def _check(self) -> Config:
         for _, what, fix in cross_faults(self.model_dump()):
             raise PydanticCustomError("cross", "{what}", {"what": what, "fix": fix})
         return self
+
+    def passphrase_file_of(self, domain: str) -> Path | None:
+        """What opens the encrypted keys of a domain (in A-labels); None when none is set."""
+        own = self.domains[domain].passphrase_file if domain in self.domains else ""
+        path = own or self.keys_passphrase_file
+        return Path(path) if path else None
 
 
 def cross_faults(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
@@ -209,7 +198,9 @@ def cross_faults(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...
         address = given.get("address") if isinstance(given, Mapping) else None
         if isinstance(address, str) and not data.get("clients") and _is_open(address):
             what = f"listener {address} is open to others, and no client is named"
-            fix = 'add [[clients]] with name and networks, or listen on "127.0.0.1:2525"'
+            fix = (
+                "set networks in [[clients]] (DKIM_RELAY_CLIENT__NETWORKS), or listen on 127.0.0.1"
+            )
             yield ("listeners", index, "address"), what, fix
     yield from _door_faults(data)
     yield from _login_faults(data)

@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from relay.core.address import a_label, is_domain
@@ -265,4 +265,13 @@ def some(values: tuple[Item, ...]) -> tuple[Item, ...]:
     return values
 
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+def number(value: object) -> object:
+    """Not `true`, which would count as 1."""
+    if isinstance(value, bool):
+        raise fault(f"{str(value).lower()} is not a number of seconds", "write a number, like 10")
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(number), Field(gt=0, allow_inf_nan=False)]
+# Or none at all.
+Pause = Annotated[float, BeforeValidator(number), Field(ge=0, allow_inf_nan=False)]

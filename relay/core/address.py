@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import idna
 
@@ -95,6 +96,11 @@ def parse_path(octets: bytes) -> Path:
         return NULL_PATH
     if len(octets) + 2 > MAX_PATH_OCTETS:
         raise SyntaxFault(f"a path of over {MAX_PATH_OCTETS} octets")
+    return _parse(octets)
+
+
+@lru_cache(maxsize=1024)  # of an application, reverse-paths are few, and recipients come again
+def _parse(octets: bytes) -> Path:
     if _POSTMASTER.fullmatch(octets):
         return Path(octets, "")
     found = _MAILBOX.fullmatch(octets)

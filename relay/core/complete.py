@@ -7,8 +7,9 @@ an address without a domain gets one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from relay.core.address import MAX_NAME_OCTETS, is_domain
@@ -80,7 +81,7 @@ def complete(
     _check_single(message)
     kept = qualify(message.without(REMOVED), author_domain)
     if kept.has(FIELD_KEY):
-        kept = replace(kept, fields=tuple(f for f in kept.fields if not _is_unreadable(f)))
+        kept = kept.with_fields(tuple(f for f in kept.fields if not _is_unreadable(f)))
     added = [] if trace is None else [received_field(trace, now)]
     if not kept.has(b"message-id"):
         added.append(new_field("Message-ID", f"<{unique}@{signing_domain}>"))
@@ -129,24 +130,30 @@ def _is_unreadable(field: Field) -> bool:
 
 def format_date(now: float) -> str:
     """A date-time in UTC (RFC 5322 §3.3)."""
-    t = datetime.fromtimestamp(int(now), UTC)
+    return _format_second(int(now))
+
+
+@lru_cache(maxsize=4)
+def _format_second(now: int) -> str:
+    t = datetime.fromtimestamp(now, UTC)
     day = f"{_DAYS[t.weekday()]}, {t.day:02d} {_MONTHS[t.month - 1]} {t.year:04d}"
     return f"{day} {t.hour:02d}:{t.minute:02d}:{t.second:02d} +0000"
 
 
 def received_field(trace: Trace, now: float) -> Field:
     """The Received field of this hop (RFC 5321 §4.4, RFC 3848)."""
-    client = b""
-    if trace.client_address:
-        literal = _address_literal(trace.client_address)
-        # Only a name by grammar may stand there: a client can say anything in EHLO.
-        named = trace.helo.isascii() and is_domain(trace.helo)
-        client = b"from " + (trace.helo if named else literal) + b" (" + literal + b")\r\n\t"
+    client = _client(trace.helo[: MAX_NAME_OCTETS + 1], trace.client_address)
     rest = f"by {trace.hostname} with {trace.protocol} id {trace.queue_id};\r\n\t{format_date(now)}"
     return new_field("Received", client + rest.encode("ascii"))
 
 
-def _address_literal(address: str) -> bytes:
+@lru_cache(maxsize=1024)  # the same clients come again and again
+def _client(helo: bytes, address: str) -> bytes:
+    """The from clause of a Received field; empty when the client is not to be named."""
+    if not address:
+        return b""
     ip = ip_address(address)
-    text = f"[IPv6:{ip}]" if isinstance(ip, IPv6Address) else f"[{ip}]"
-    return text.encode("ascii")
+    literal = (f"[IPv6:{ip}]" if isinstance(ip, IPv6Address) else f"[{ip}]").encode("ascii")
+    # Only a name by grammar may stand there: a client can say anything in EHLO.
+    is_named = helo.isascii() and len(helo) <= MAX_NAME_OCTETS and is_domain(helo)
+    return b"from " + (helo if is_named else literal) + b" (" + literal + b")\r\n\t"

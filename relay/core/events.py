@@ -49,13 +49,16 @@ class TransactionEnded:
         signing_domain, signatures: d=, and "selector/algorithm" of each signature.
         unsigned: why there is none, when an operator chose that.
         message_id: RFC 5322's, as it left.
+        trace_id: of the message's traceparent field (W3C Trace Context).
         rcpt_to, rcpt_refused: forward-paths the upstream accepted, and how many it did not.
         size_octets: the message as received.
         route, upstream: their names.
         reply: what the client heard.
         reason, detail: why not, empty when relayed.
         client_left: the client was gone before it heard the reply.
-        total_seconds, upstream_seconds: from MAIL to the reply; from the end of data to it.
+        total_seconds: from MAIL to the reply.
+        sign_seconds: to make the message fit for the upstream and sign it.
+        upstream_seconds: from handing it over to the reply; 0 when it was not.
     """
 
     outcome: Outcome
@@ -69,6 +72,7 @@ class TransactionEnded:
     signatures: tuple[str, ...] = ()
     unsigned: Unsigned | None = None
     message_id: str = ""
+    trace_id: str = ""
     rcpt_to: tuple[str, ...] = ()
     rcpt_refused: int = 0
     size_octets: int = 0
@@ -79,6 +83,7 @@ class TransactionEnded:
     detail: str = ""
     client_left: bool = False
     total_seconds: float = 0.0
+    sign_seconds: float = 0.0
     upstream_seconds: float = 0.0
 
     @property

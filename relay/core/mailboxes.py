@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from relay.core.address import a_label
 from relay.core.errors import SyntaxFault
@@ -23,6 +24,7 @@ _TOKEN = re.compile(
     rb"|(?P<special>[<>@,;:.])",
     re.DOTALL,
 )
+_KEPT_OCTETS = 320
 MAX_MAILBOXES = 100  # of one field; each costs time before anybody is known
 _COMMENT_STEP = re.compile(rb"[^()\\]+|\\.|[()]", re.DOTALL)
 
@@ -66,6 +68,12 @@ def parse_mailboxes(value: bytes) -> tuple[Mailbox, ...]:
     Raises:
         SyntaxFault: outside the grammar, or a group (RFC 6854), which nobody can sign for.
     """
+    # What strangers can make large is not kept.
+    return _parse(value) if len(value) <= _KEPT_OCTETS else _parse.__wrapped__(value)
+
+
+@lru_cache(maxsize=1024)  # an application has few authors
+def _parse(value: bytes) -> tuple[Mailbox, ...]:
     tokens = tokenize(value)
     mailboxes: list[Mailbox] = []
     start = 0

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from io import IncrementalNewlineDecoder
 from itertools import pairwise
 
 from relay.core.errors import Reason, Rejection, SyntaxFault, unfit
-from relay.core.reply import MESSAGE_TOO_BIG, NO_MEMORY
+from relay.core.reply import NO_MEMORY, own
 
 MAX_LINE_OCTETS = 998  # RFC 5322 §2.1.1, CRLF excluded
 _SMALL_OCTETS, _BLOCK_OCTETS = 4096, 65536
@@ -103,13 +103,21 @@ class Message:
 
     def prepend(self, *fields: Field) -> Message:
         """The message with fields in front; everything else is the same memory."""
-        return replace(self, fields=fields + self.fields)
+        return Message(fields + self.fields, self.body, self.traits)
 
     def without(self, keys: frozenset[bytes]) -> Message:
         """The message without the fields of these lower-case names."""
         if not any(f.key in keys for f in self.fields):
             return self
-        return replace(self, fields=tuple(f for f in self.fields if f.key not in keys))
+        return self.with_fields(tuple(f for f in self.fields if f.key not in keys))
+
+    def with_fields(self, fields: tuple[Field, ...]) -> Message:
+        """The message with another header section; the body is the same memory."""
+        return Message(fields, self.body, self.traits)
+
+
+class TooManyFields(SyntaxFault):
+    """A header section whose grammar was not looked at."""
 
 
 def parse_header(section: bytes, *, max_fields: int) -> tuple[Field, ...]:
@@ -121,7 +129,8 @@ def parse_header(section: bytes, *, max_fields: int) -> tuple[Field, ...]:
 
     Raises:
         SyntaxFault: a line that is no field, a first line that is folded, a name outside
-            ftext or with a blank before its colon, or too many fields.
+            ftext or with a blank before its colon.
+        TooManyFields: more than `max_fields`.
     """
     if not section:
         return ()
@@ -130,7 +139,7 @@ def parse_header(section: bytes, *, max_fields: int) -> tuple[Field, ...]:
     lines = section.split(b"\r\n")
     starts = [i for i, line in enumerate(lines) if line[:1] not in (b" ", b"\t")]
     if len(starts) - 1 > max_fields:
-        raise SyntaxFault("Too many header fields")
+        raise TooManyFields("Too many header fields")
     fields = []
     for start, end in pairwise(starts):
         name, colon, _ = lines[start].partition(b":")
@@ -270,11 +279,11 @@ class MessageReader:
         if end >= 0:
             self._end_header(end + 2, bytes(self._header[end + 4 :]))
         elif len(self._header) > self._limits.max_header_octets:
-            self.refuse("5.6.0", "Header section is over the size limit")
+            self.refuse("5.3.4", "Header section is over the limit (limits.max_header_bytes)")
 
     def _end_header(self, length: int, body: bytes) -> None:
         if length > self._limits.max_header_octets:
-            self.refuse("5.6.0", "Header section is over the size limit")
+            self.refuse("5.3.4", "Header section is over the limit (limits.max_header_bytes)")
             return
         section = _without_mbox_line(bytes(self._header[:length]))
         if _VT in section or _FF in section:
@@ -283,11 +292,14 @@ class MessageReader:
             return
         try:
             self._fields = parse_header(section, max_fields=self._limits.max_header_fields)
+        except TooManyFields:
+            self.refuse("5.3.4", "Too many header fields (limits.max_header_fields)")
+            return
         except SyntaxFault as exc:
             self.refuse("5.6.0", str(exc))
             return
         if any(len(f.octets) > self._limits.max_field_octets for f in self._fields):
-            self.refuse("5.6.0", "A header field is over the size limit")
+            self.refuse("5.3.4", "A header field is over the limit (limits.max_header_field_bytes)")
             return
         self._header = bytearray()
         if body:
@@ -355,7 +367,7 @@ class MessageFault(SyntaxFault):
         """What the client hears of it."""
         match self.enhanced:
             case "5.3.4":
-                return Rejection(MESSAGE_TOO_BIG, Reason.MESSAGE_SIZE, self.text)
+                return Rejection(own(552, "5.3.4", self.text), Reason.MESSAGE_SIZE, self.text)
             case "4.3.1":
                 return Rejection(NO_MEMORY, Reason.NO_MEMORY, self.text)
             case _:

@@ -33,18 +33,25 @@ def qualify(message: Message, author_domain: str) -> Message:
         message: well formed.
         author_domain: of the From address, in A-labels.
     """
+    if all(_is_one_address(f) for f in message.fields if f.key in ADDRESS_KEYS):
+        return message  # as most are
     fields = tuple(
         _qualified(f, author_domain.encode("ascii")) if f.key in ADDRESS_KEYS else f
         for f in message.fields
     )
     is_same = all(new is old for new, old in zip(fields, message.fields, strict=True))
-    return message if is_same else replace(message, fields=fields)
+    return message if is_same else message.with_fields(fields)
+
+
+def _is_one_address(field: Field) -> bool:
+    """Whether it is so without a closer look."""
+    return field.octets.count(b"@") == 1 and _STRUCTURE.search(field.value) is None
 
 
 def _qualified(field: Field, domain: bytes) -> Field:
     value = field.value
-    if value.count(b"@") == 1 and _STRUCTURE.search(value) is None:
-        return field  # one whole address, as most are
+    if _is_one_address(field):
+        return field
     try:
         tokens = tokenize(value)
     except SyntaxFault:

@@ -32,7 +32,7 @@ class Reach(StrEnum):
     Attributes:
         UNTRIED: nothing was sent to it yet.
         OK: the last connection could be opened.
-        FAILING: the last one could not.
+        FAILING: the last one could not, and none stands.
         LEFT_ALONE: so many could not that it is only probed now and then.
     """
 
@@ -54,6 +54,7 @@ class KeyStatus:
         detail: the fault with its fix, or what is known about the record.
         record_name, record_text: what has to stand in DNS, to copy; empty when not known.
         made_at: when the key was made; None when not known.
+        rotate_at: when it is due to be replaced; None when never, or not known.
     """
 
     selector: str
@@ -65,6 +66,7 @@ class KeyStatus:
     record_name: str = ""
     record_text: str = ""
     made_at: float | None = None
+    rotate_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,12 @@ class DomainStatus:
     keys: tuple[KeyStatus, ...] = ()
     milestones: tuple[Milestone, ...] = ()
 
+    @property
+    def why_not(self) -> str:
+        """Why it is not ready, with the fix; for people."""
+        whys = (": ".join(filter(None, (key.selector, key.detail))) for key in self.keys)
+        return "; ".join(whys) or f"it has no key: dkim-relay keys new {self.domain}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamStatus:
@@ -113,7 +121,8 @@ class UpstreamStatus:
         connected_at: when a connection could be opened last, TLS and AUTH included.
         secured: how that one is secured, for people.
         failed_at, error: when one could not be opened last, and why.
-        busy, idle: connections with a transaction, and kept for the next one.
+        busy, idle, opening: connections with a transaction, kept for the next one, and not
+            ready yet.
         waiting: transactions that wait for a connection.
     """
 
@@ -126,6 +135,7 @@ class UpstreamStatus:
     error: str = ""
     busy: int = 0
     idle: int = 0
+    opening: int = 0
     waiting: int = 0
 
 
@@ -144,7 +154,8 @@ class Minute:
 
     Attributes:
         signed, unsigned: relayed, with a signature of ours and without.
-        refused, deferred: answered 5yz and 4yz, or left by the client.
+        refused: answered 5yz.
+        deferred: answered 4yz, or left by the client.
         unknown: the connection was lost after the final dot.
     """
 
@@ -189,7 +200,8 @@ class Status:
         connections: of clients.
         inflight_octets, max_inflight_octets: of messages in memory, and the budget.
         domain_count, ready_domain_count: of all domains.
-        domains: some of them: those that are not ready first, then by name, up to a limit.
+        domains: some of them: first those that are not ready, then those of which a key has a
+            fault or waits, then the others, each by name, up to a limit.
         upstreams: in the order of the settings.
         certificates: of listeners.
         minutes: of the last hour, the oldest first, without gaps.
@@ -220,10 +232,11 @@ class Status:
         parts: list[tuple[str, str]] = []
         if self.is_draining:
             parts.append(("service", "it is stopping"))
+        if not self.domain_count:
+            parts.append(("keys", "there is no domain to sign for: dkim-relay keys new DOMAIN"))
         for domain in self.domains:
             if not domain.is_ready:
-                why = "; ".join(f"{k.selector}: {k.detail}" for k in domain.keys) or "it has no key"
-                parts.append((f"domain {domain.domain}", why))
+                parts.append((f"domain {domain.domain}", domain.why_not))
         for upstream in self.upstreams:
             if upstream.reach in (Reach.FAILING, Reach.LEFT_ALONE):
                 parts.append((f"upstream {upstream.name}", upstream.error))
@@ -231,12 +244,13 @@ class Status:
 
     @property
     def is_ready(self) -> bool:
-        """Whether mail can pass at all: a domain and an upstream that work, or were not tried.
+        """Whether mail can pass at all: there is a domain with a key, and an upstream to try.
 
         One domain without a key is no reason to send the mail of all others elsewhere.
         """
-        has_key = not self.domain_count or self.ready_domain_count > 0
+        # One that fails is tried by the next message. One that is left alone is probed: only that
+        # comes to an end by itself when no mail is sent here any more because of it.
         has_way = not self.upstreams or any(
-            upstream.reach in (Reach.UNTRIED, Reach.OK) for upstream in self.upstreams
+            upstream.reach is not Reach.LEFT_ALONE for upstream in self.upstreams
         )
-        return has_key and has_way and not self.is_draining
+        return self.ready_domain_count > 0 and has_way and not self.is_draining

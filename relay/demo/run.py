@@ -26,7 +26,7 @@ from relay.demo.dns_server import DnsServer
 from relay.demo.smarthost import Smarthost
 from relay.keyring.writing import write_key_pair
 from relay.observe.log import Log
-from relay.service import running
+from relay.service.relay import running
 
 _DOMAIN = "example.com"
 _SELECTOR = "demo"

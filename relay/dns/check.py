@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from relay.core.dkim.algorithm import PublicKey
 from relay.core.dkim.query import TxtAnswer, TxtOutcome
 from relay.core.dkim.record import KeyRecord, record_name
-from relay.dns.authorities import Authority, ServerAnswer, Survey, Trouble, trouble_of
 from relay.dns.dnssec import Dnssec, DnssecState
 from relay.dns.finding import Code, Finding, Severity, worst
 from relay.dns.judge import Judgement, RecordState, carries, examine, size_finding
 from relay.dns.resolver import Resolver
+from relay.dns.survey import Authority, ServerAnswer, Survey, Trouble, trouble_of
 
 _SETTLED = frozenset({RecordState.MATCHES, RecordState.TEMPERROR})
 # What to do about a server that does not answer as it should; mail verifies while others do.

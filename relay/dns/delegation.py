@@ -1,12 +1,16 @@
 """The zone of a name, and where its servers are: asked of the configured resolver. IO.
 
-RFC 1034 §4.2 (zones), RFC 2308 §2 (negative answers name their zone).
+RFC 1034 §4.2 (zones), RFC 2308 §2 (negative answers name their zone). Which zone a name lies in
+is asked for each name, because there may be a cut anywhere. The servers of a zone and their
+addresses are kept for as long as their TTL permits: of 20,000 domains in one zone, and of as many
+zones at one provider, only the first asks for them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,10 +23,16 @@ import dns.rdatatype
 import dns.resolver
 import dns.rrset
 from dns.rdtypes.ANY.NS import NS
+from dns.rdtypes.ANY.SOA import SOA
 
+from relay.cancelling import heeding
+from relay.dns.cache import Cache
 from relay.dns.resolver import stub
 
 _MAX_SERVERS = 32  # of one zone; the root has 13
+MAX_KEPT = 50_000  # zones, and hosts: at most some 20 MB of each
+MAX_KEPT_SECONDS = 3600.0  # TTLs of name servers are often days: one that moved is found sooner
+_UNTOLD_SECONDS = 60.0  # absence counts for so long where the resolver leaves out the SOA record
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,14 @@ class Zone:
 
     name: str = ""
     hosts: tuple[tuple[str, str], ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Servers:
+    """The host names of a zone's servers, or why there are none."""
+
+    hosts: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -58,6 +76,8 @@ class Delegations:
         *,
         timeout_seconds: float,
         lifetime_seconds: float,
+        max_kept: int = MAX_KEPT,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Read the settings; nothing is asked yet.
 
@@ -66,6 +86,8 @@ class Delegations:
             slots: bounds the questions under way at once.
             timeout_seconds: for one of them to answer once.
             lifetime_seconds: for one question in all.
+            max_kept: zones of which the servers are kept, and hosts of which the addresses are.
+            monotonic: a clock that is never set, in seconds.
 
         Raises:
             ConfigError: not an address and port, or the system names no server.
@@ -79,6 +101,8 @@ class Delegations:
         )
         self._lifetime_seconds = lifetime_seconds
         self._slots = slots
+        self._zones: Cache[_Servers] = Cache(max_kept, MAX_KEPT_SECONDS, monotonic)
+        self._hosts: Cache[tuple[str, ...]] = Cache(max_kept, MAX_KEPT_SECONDS, monotonic)
 
     async def zone_of(self, owner: dns.name.Name) -> Zone:
         """The zone that holds a name, with the addresses of its servers."""
@@ -88,7 +112,7 @@ class Delegations:
             if isinstance(response, dns.message.Message):
                 apex = _apex(response, name)
                 if apex is not None:
-                    return await self._servers_of(apex)
+                    return await self._zone(apex)
             else:
                 # What fails may be the target of a CNAME; the zone above can still be asked.
                 failure = failure or response.why
@@ -97,34 +121,45 @@ class Delegations:
                 return Zone(problem=f"the zone of {name_text(owner)} was not found: {why}")
             name = name.parent()
 
-    async def _servers_of(self, zone: dns.name.Name) -> Zone:
+    async def _zone(self, apex: dns.name.Name) -> Zone:
+        name = name_text(apex)
+        servers = await self._zones.get(name, lambda: self._servers_of(apex))
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._addresses(host)) for host in servers.hosts]
+        pairs = zip(servers.hosts, (task.result() for task in tasks), strict=True)
+        hosts = tuple((host, address) for host, addresses in pairs for address in addresses)
+        return Zone(name, hosts, servers.problem)
+
+    async def _servers_of(self, zone: dns.name.Name) -> tuple[_Servers, float]:
+        """The servers of a zone, and for how long they may be kept."""
         response = await self._response(zone, dns.rdatatype.NS)
         if isinstance(response, _Failure):
-            return Zone(name_text(zone), problem=f"NS records of {name_text(zone)}: {response.why}")
+            return _Servers(problem=f"NS records of {name_text(zone)}: {response.why}"), 0.0
         found = find(response, zone, dns.rdatatype.NS)
         if found is None:
-            return Zone(name_text(zone), problem=f"{name_text(zone)} has no NS records")
+            return _Servers(problem=f"{name_text(zone)} has no NS records"), 0.0
         hosts = sorted(cast("NS", rdata).target for rdata in found)[:_MAX_SERVERS]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._addresses(host)) for host in hosts]
-        pairs = zip(hosts, (task.result() for task in tasks), strict=True)
-        return Zone(
-            name_text(zone),
-            tuple((name_text(host), a) for host, addresses in pairs for a in addresses),
-        )
+        return _Servers(tuple(map(name_text, hosts))), found.ttl
 
-    async def _addresses(self, host: dns.name.Name) -> list[str]:
+    async def _addresses(self, host: str) -> tuple[str, ...]:
         """The IPv4 and IPv6 addresses of a server; one empty text when it has none."""
+        return await self._hosts.get(host, lambda: self._addresses_of(dns.name.from_text(host)))
+
+    async def _addresses_of(self, host: dns.name.Name) -> tuple[tuple[str, ...], float]:
         kinds = (dns.rdatatype.A, dns.rdatatype.AAAA)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._response(host, kind)) for kind in kinds]
         found: list[str] = []
+        seconds = []
         for task, kind in zip(tasks, kinds, strict=True):
             response = task.result()
-            if isinstance(response, dns.message.Message):
-                rrset = find(response, host, kind)
-                found += sorted(rdata.to_text() for rdata in rrset or ())
-        return found or [""]
+            if isinstance(response, _Failure):
+                seconds.append(0.0)
+                continue
+            rrset = find(response, host, kind)
+            found += sorted(rdata.to_text() for rdata in rrset or ())
+            seconds.append(_absent_seconds(response) if rrset is None else rrset.ttl)
+        return tuple(found) or ("",), min(seconds)
 
     async def _response(
         self, name: dns.name.Name, kind: dns.rdatatype.RdataType
@@ -132,8 +167,8 @@ class Delegations:
         """The resolver's response, a negative one included; or why there is none."""
         async with self._slots:
             try:
-                answer = await self._resolver.resolve(
-                    name, kind, raise_on_no_answer=False, search=False
+                answer = await heeding(
+                    self._resolver.resolve(name, kind, raise_on_no_answer=False, search=False)
                 )
             except dns.resolver.NXDOMAIN as exc:
                 return cast("dns.message.Message", next(iter(exc.kwargs["responses"].values())))
@@ -155,6 +190,13 @@ def _apex(response: dns.message.Message, name: dns.name.Name) -> dns.name.Name |
         if rrset.rdtype == dns.rdatatype.SOA and name.is_subdomain(rrset.name):
             return rrset.name.canonicalize()
     return None
+
+
+def _absent_seconds(response: dns.message.Message) -> float:
+    """For how long it counts that something is not there (RFC 2308 §5)."""
+    found = (rrset for rrset in response.authority if rrset.rdtype == dns.rdatatype.SOA)
+    times = (min(rrset.ttl, cast("SOA", rrset[0]).minimum) for rrset in found)
+    return min(times, default=_UNTOLD_SECONDS)
 
 
 def find(

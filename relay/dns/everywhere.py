@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relay.core.dkim.algorithm import PublicKey
-from relay.dns.authorities import ServerAnswer
 from relay.dns.judge import RecordState, judge
+from relay.dns.survey import ServerAnswer
 
 
 @dataclass(frozen=True, slots=True)

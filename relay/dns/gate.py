@@ -10,8 +10,8 @@
   as soon as a question had no answer.
 * **Closes** when all servers that answer say otherwise: receivers see the same.
 
-Which records are asked for when is in `watch`: first those that mail waits for, then by age, not
-more than some at once.
+Those rules are in `standing`. Which records are asked for when is in `watch`: first those that
+mail waits for, then by age, not more than some at once.
 """
 
 from __future__ import annotations
@@ -21,56 +21,17 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Protocol
 
 from relay import clock
-from relay.core.dkim.algorithm import PublicKey, SigningKey
+from relay.core.dkim.algorithm import SigningKey
 from relay.core.dkim.record import record_name
-from relay.dns.authorities import Authority, ServerAnswer
 from relay.dns.everywhere import Finding, taken_together
-from relay.dns.judge import RecordState, judge
-from relay.dns.memory import Memory, Seen, fingerprint
+from relay.dns.judge import RecordState
+from relay.dns.memory import Memory
 from relay.dns.resolver import Resolver
-
-__all__ = ["Gate", "OpenGate", "Pace", "RecordChange", "RecordGate", "RecordState", "judge"]
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often records are asked for, and how long what was seen counts.
-
-    Attributes:
-        first_seconds: after the first answer that does not match; doubled each time.
-        longest_seconds: the longest wait while a record does not match.
-        settled_seconds: the wait once it matches.
-        notice_seconds: a key that was added is noticed within this time.
-        max_at_once: records asked for at the same time.
-        max_per_second: records asked for again in one second; with so many keys that this does
-            not suffice, the waits grow.
-        grace_seconds: a match that was seen within this time counts at once after a start.
-        silent_seconds: a server that does not answer holds a new key up for so long.
-    """
-
-    first_seconds: float = 2.0
-    longest_seconds: float = 60.0
-    settled_seconds: float = 300.0
-    notice_seconds: float = 5.0
-    max_at_once: int = 50
-    max_per_second: int = 20
-    grace_seconds: float = 7 * 86400.0
-    silent_seconds: float = 3600.0
-
-    def after(self, state: RecordState, previous_seconds: float) -> float:
-        """The wait after an answer.
-
-        Args:
-            state: what the answer means.
-            previous_seconds: the wait before it while nothing changed; 0 after a change.
-        """
-        if state is RecordState.MATCHES:
-            return self.settled_seconds
-        return min(max(self.first_seconds, 2 * previous_seconds), self.longest_seconds)
+from relay.dns.standing import Pace, Standing
+from relay.dns.survey import Authority, ServerAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,27 +108,6 @@ class OpenGate:
         """Nothing to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What is known about the record of one key.
-
-    Attributes:
-        public: the key that the record was compared with.
-        is_open: whether the key may sign.
-        wait_seconds: until the next question.
-        remembered: the last sighting, of a time before this one was asked for.
-        silent_since: when only servers that do not answer began to hold the key up.
-    """
-
-    public: PublicKey
-    state: RecordState = RecordState.UNCHECKED
-    detail: str = ""
-    is_open: bool = False
-    wait_seconds: float = 0.0
-    remembered: Seen | None = None
-    silent_since: float | None = None
-
-
 class RecordGate:
     """A gate that opens for each key by itself: `dns.gate = "published"`."""
 
@@ -200,7 +140,7 @@ class RecordGate:
         self._now = now
         self._monotonic = monotonic
         self._sleep = sleep or self._until_wanted
-        self._known: dict[tuple[str, str], _Known] = {}
+        self._known: dict[tuple[str, str], Standing] = {}
         self._wanted = asyncio.Event()
 
     def is_open(self, key: SigningKey) -> bool:
@@ -323,65 +263,26 @@ class RecordGate:
         answer = await self._resolver.txt(name)
         return taken_together([ServerAnswer(name, "the resolver", "", answer)], key.public)
 
-    def _of(self, key: SigningKey) -> _Known:
-        known = self._known.get(_id(key))
-        public = key.public
+    def _of(self, key: SigningKey) -> Standing:
+        known, public = self._known.get(_id(key)), key.public
         # The same selector with another key starts anew; comparing identity first is cheap.
         if known is None or (known.public is not public and known.public != public):
-            known = self._known[_id(key)] = self._remembered(key)
+            seen, now = self._memory.recall(_name(key)), self._now()
+            known = Standing.remembered_of(public, seen, pace=self._pace, now=now)
+            self._known[_id(key)] = known
         return known
-
-    def _remembered(self, key: SigningKey) -> _Known:
-        """What is known of a key before its record is asked for."""
-        seen = self._memory.recall(_name(key))
-        if seen is None or not seen.matches or seen.fingerprint != fingerprint(key.public):
-            return _Known(key.public)
-        at = datetime.fromtimestamp(seen.at_seconds, UTC)
-        detail = f"it matched when it was last seen, at {at:%Y-%m-%dT%H:%M:%SZ}"
-        is_open = self._now() - seen.at_seconds <= self._pace.grace_seconds
-        return _Known(key.public, detail=detail, is_open=is_open, remembered=seen)
 
     def _take(self, key: SigningKey, finding: Finding) -> RecordChange | None:
         before, now = self._of(key), self._now()
-        state, detail, silent_since = finding.state, finding.detail, None
-        if state is RecordState.MATCHES:
-            is_open = True
-            if finding.silent and not before.is_open:
-                silent_since = now if before.silent_since is None else before.silent_since
-                if is_held := now - silent_since < self._pace.silent_seconds:
-                    state, is_open = RecordState.TEMPERROR, not is_held
-        else:
-            is_open = self._stays_open(before, finding)
-            if is_open and state is RecordState.TEMPERROR:
-                detail += "; it matched when it was last seen, so the key goes on signing"
-            elif is_open:
-                detail += "; the key goes on signing"
-        self._note(key, finding, is_open=is_open)
-        changed = (state, is_open) != (before.state, before.is_open)
-        wait = self._pace.after(state, 0.0 if changed else before.wait_seconds)
-        self._known[_id(key)] = _Known(
-            key.public, state, detail, is_open, wait, before.remembered, silent_since
-        )
-        if not changed:
-            return None
-        named = f"{_name(key)}: {detail}"
-        return RecordChange(key.domain, key.selector, before.state, state, is_open, named)
-
-    def _stays_open(self, before: _Known, finding: Finding) -> bool:
-        """Whether a key that was verified before may go on although not all is well."""
-        if finding.state is RecordState.TEMPERROR:
-            # No answer says nothing about the record: what was true before stays true.
-            return before.is_open or before.remembered is not None
-        return before.is_open and finding.is_somewhere
-
-    def _note(self, key: SigningKey, finding: Finding, *, is_open: bool) -> None:
-        """Remember what was seen, where it can be relied upon."""
-        if finding.state is RecordState.TEMPERROR:
-            return
-        matches = finding.state is RecordState.MATCHES and is_open
-        if matches or not is_open:
-            seen = Seen(fingerprint(key.public), matches, self._now())
+        after = self._known[_id(key)] = before.after(finding, pace=self._pace, now=now)
+        if (seen := after.sighting(finding, now)) is not None:
             self._memory.note(_name(key), seen)
+        if not after.differs_from(before):
+            return None
+        named = f"{_name(key)}: {after.detail}"
+        return RecordChange(
+            key.domain, key.selector, before.state, after.state, after.is_open, named
+        )
 
 
 def _id(key: SigningKey) -> tuple[str, str]:

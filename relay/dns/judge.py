@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from relay.core.dkim.algorithm import DEFAULT_RSA_BITS, MIN_RSA_BITS, Algorithm, PublicKey
+from relay.core.dkim.causes import AS_PRINTED, Cause, has_key, why_excluded, why_unreadable
 from relay.core.dkim.query import TxtAnswer, TxtOutcome
 from relay.core.dkim.record import KeyRecord, parse_record
 from relay.core.dkim.tags import TagFault
 from relay.core.errors import SyntaxFault
 from relay.dns.finding import Code, Finding, Severity
-from relay.dns.mishaps import AS_PRINTED, find_mishap, has_key
 
 _SHOWN_CHARACTERS = 100
 _SHOWN_RECORDS = 5
@@ -138,35 +138,25 @@ def _examine_record(octets: bytes, public: PublicKey | None) -> Judgement:
             RecordState.DIFFERENT, (_fault(Code.DIFFERENT, what, cause, AS_PRINTED),), record
         )
     notes = tuple(_worth_knowing(octets, record))
-    if (excluded := _exclusion(record, record.public)) is not None:
-        return Judgement(RecordState.MALFORMED, (excluded, *notes), record)
+    if (excluded := why_excluded(record)) is not None:
+        fault = _fault(_code(excluded), excluded.what, fix=excluded.fix)
+        return Judgement(RecordState.MALFORMED, (fault, *notes), record)
     what = "published and matching" if public is not None else "published"
     good = Finding(Code.PUBLISHED, Severity.OK, what)
     return Judgement(RecordState.MATCHES, (good, *notes), record)
 
 
 def _unreadable(octets: bytes, public: PublicKey | None, fault: SyntaxFault) -> Finding:
-    mishap = find_mishap(octets, public)
+    cause = why_unreadable(octets, public)
     tag, offset = (fault.tag, fault.offset) if isinstance(fault, TagFault) else (None, None)
     symptom = _short(str(fault))
     return Finding(
-        mishap.code, Severity.FAULT, symptom, mishap.cause, mishap.fix, tag=tag, offset=offset
+        _code(cause), Severity.FAULT, symptom, cause.what, cause.fix, tag=tag, offset=offset
     )
 
 
-def _exclusion(record: KeyRecord, public: PublicKey) -> Finding | None:
-    """Why a record keeps its key from our signatures; None when it does not."""
-    if record.hashes and "sha256" not in record.hashes:  # RFC 6376 §3.6.1, h=
-        given = ":".join(sorted(record.hashes))
-        what = f"h={given} excludes sha256, the hash we sign with"
-        return _fault(Code.HASH_EXCLUDED, what, fix="remove h=")
-    if not record.services & {"*", "email"}:  # RFC 6376 §3.6.1, s=
-        what = f"s={':'.join(sorted(record.services))} excludes mail"
-        return _fault(Code.SERVICE_EXCLUDED, what, fix="remove s=")
-    if public.algorithm is Algorithm.RSA_SHA256 and public.bits < MIN_RSA_BITS:
-        what = f"an RSA key of {public.bits} bits, which receivers must not rely on (RFC 8301)"
-        return _fault(Code.SHORT_KEY, what, fix="make one of 2048 bits: dkim-relay keys new")
-    return None
+def _code(cause: Cause) -> Code:
+    return Code(cause.kind.value)
 
 
 def _worth_knowing(octets: bytes, record: KeyRecord) -> Iterator[Finding]:

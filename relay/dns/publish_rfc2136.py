@@ -24,6 +24,7 @@ import dns.tsig
 import dns.update
 from dns.rdtypes.ANY.TXT import TXT
 
+from relay.cancelling import heeding
 from relay.core.dkim.record import split_strings
 from relay.core.errors import ConfigError, Fault
 from relay.dns.publish import PublishFault
@@ -97,7 +98,7 @@ class Rfc2136:
         owner = dns.name.from_text(name)
         response = await self._question(owner, dns.rdatatype.TXT)
         if response.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-            raise self._refused(name, response.rcode())
+            raise self._no_answer(name, response.rcode())
         for rrset in response.answer:
             if rrset.rdtype == dns.rdatatype.CNAME and rrset.name == owner:
                 target = rrset[0].to_text()
@@ -128,7 +129,7 @@ class Rfc2136:
     async def _send(self, message: dns.message.Message) -> dns.message.Message:
         host, port = parse_nameserver(self.server)
         try:
-            return await dns.asyncquery.tcp(message, host, self.timeout_seconds, port)
+            return await heeding(dns.asyncquery.tcp(message, host, self.timeout_seconds, port))
         except dns.tsig.PeerError as exc:
             what = f"it does not accept our TSIG key: {type(exc).__name__.removeprefix('Peer')}"
             fix = "compare name, algorithm and secret with the server's, and both clocks"
@@ -139,6 +140,13 @@ class Rfc2136:
         except (OSError, EOFError, dns.exception.DNSException) as exc:
             what = f"no answer: {exc or type(exc).__name__}"
             raise self._fault(what, "is it the address of a name server, over TCP?") from exc
+
+    def _no_answer(self, name: str, code: dns.rcode.Rcode) -> PublishFault:
+        """To a question: before anything was to be changed."""
+        fix = "see its log"
+        if code in (dns.rcode.REFUSED, dns.rcode.NOTAUTH):
+            fix = "it has no zone for that name, or answers nobody here: name the zone's primary"
+        return self._fault(f"{name}: asked for it, it answers {dns.rcode.to_text(code)}", fix)
 
     def _refused(self, name: str, code: dns.rcode.Rcode) -> PublishFault:
         signed = f"key {self.tsig.name}" if self.tsig is not None else "this address"

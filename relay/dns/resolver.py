@@ -24,11 +24,12 @@ import dns.resolver
 import dns.rrset
 from dns.rdtypes.ANY.TXT import TXT
 
+from relay.cancelling import heeding
 from relay.core.dkim.query import TxtAnswer, TxtOutcome
 from relay.core.errors import ConfigError, Fault
 
 MAX_CNAMES = 8
-_DNS_PORT = 53
+DNS_PORT = 53
 _SERVER = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?")
 EDNS_PAYLOAD_OCTETS = 1232  # fits every path without fragments; more comes over TCP
 
@@ -87,15 +88,17 @@ class DnsResolver:
     async def _ask(self, name: dns.name.Name) -> TxtAnswer | dns.name.Name:
         """The answer, or the name that has to be asked for instead."""
         try:
-            answer = await self._resolver.resolve(
-                name, dns.rdatatype.TXT, raise_on_no_answer=False, search=False
+            answer = await heeding(
+                self._resolver.resolve(
+                    name, dns.rdatatype.TXT, raise_on_no_answer=False, search=False
+                )
             )
         except (dns.exception.DNSException, OSError) as exc:
             return self._mapped(exc)
         canonical = answer.canonical_name.canonicalize()
         if answer.rrset is None and canonical != name:
             return canonical
-        server = server_text(str(answer.nameserver), answer.port or _DNS_PORT)
+        server = server_text(str(answer.nameserver), answer.port or DNS_PORT)
         detail = f"asked {server}, {answer.response.time * 1000:.0f} ms"
         if answer.rrset is not None:
             detail += f", TTL {answer.rrset.ttl} s"
@@ -177,7 +180,7 @@ def parse_nameserver(text: str) -> tuple[str, int]:
     """
     found = _SERVER.fullmatch(text)
     # An IPv6 address without brackets has no place for a port.
-    host, port = (found[1] or found[2], int(found[3] or _DNS_PORT)) if found else (text, _DNS_PORT)
+    host, port = (found[1] or found[2], int(found[3] or DNS_PORT)) if found else (text, DNS_PORT)
     try:
         address = str(ip_address(host))
     except ValueError as exc:

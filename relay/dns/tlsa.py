@@ -24,6 +24,7 @@ import dns.rdatatype
 import dns.resolver
 from dns.rdtypes.ANY.TLSA import TLSA
 
+from relay.cancelling import heeding
 from relay.core.dane import Tlsa, TlsaAnswer, Vouched
 from relay.dns.resolver import parse_nameserver
 
@@ -117,8 +118,8 @@ class TlsaResolver:
 
     async def _ask(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> _Found:
         try:
-            answer = await self._resolver.resolve(
-                name, kind, raise_on_no_answer=False, search=False
+            answer = await heeding(
+                self._resolver.resolve(name, kind, raise_on_no_answer=False, search=False)
             )
         except dns.resolver.NXDOMAIN:
             return _Found()

@@ -103,7 +103,9 @@ def read_key_file(
         raise KeyFault(where, "the key is damaged: its numbers do not belong together", fix)
     public = public_half(private)
     warnings = []
-    if mode & stat.S_IRWXG:
+    # A file of another's that we may read by its group (a Secret with fsGroup) is narrow enough.
+    is_ours = status.st_uid == os.geteuid()
+    if mode & (stat.S_IRWXG if is_ours else stat.S_IWGRP):
         warnings.append(Fault(where, "the group can get at the key", _narrow(path)))
     if public.algorithm is Algorithm.RSA_SHA256 and (warning := size_warning(public.bits)):
         warnings.append(Fault(where, warning, f"dkim-relay keys new {domain}"))

@@ -113,7 +113,20 @@ def domain_folders(keys_dir: Path, domain: str) -> tuple[Path, ...]:
         entries = _entries(keys_dir)
     except FileNotFoundError:
         return ()
-    return tuple(Path(e.path) for e in entries if _is_folder(e) and _means(e.name, domain))
+    # The name first: to look at each of 20,000 takes ten times as long.
+    return tuple(Path(e.path) for e in entries if _means(e.name, domain) and _is_folder(e))
+
+
+def domain_folder(keys_dir: Path, domain: str) -> Path:
+    """The folder of `domain` (A-labels) in whatever spelling it is there, or else is to be made.
+
+    Raises:
+        OSError: the keys folder is there and cannot be read.
+    """
+    plain = keys_dir / domain
+    if plain.is_dir():  # as nearly all are spelt
+        return plain
+    return next(iter(domain_folders(keys_dir, domain)), plain)
 
 
 def identity(path: Path) -> Identity:
@@ -159,6 +172,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _means(name: str, domain: str) -> bool:
+    if name.isascii() and "xn--" not in name:  # as nearly all are
+        return name.lower() == domain
     try:
         return signing_domain(name) == domain
     except KeyFault:

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Se
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from relay.core.dkim.algorithm import PublicKey, SigningKey
 from relay.core.errors import Fault, key_unavailable
@@ -106,7 +106,7 @@ class Keyring:
         self._locks: dict[str, asyncio.Lock] = {}
 
     @classmethod
-    def load(
+    def of_folder(
         cls,
         keys_dir: Path,
         *,
@@ -114,7 +114,7 @@ class Keyring:
         gate: Gate,
         passphrase_file: Path | None = None,
     ) -> Keyring:
-        """A keyring with every key read and proven, for commands; it takes its time.
+        """A keyring for commands: keys are listed, and read when they are first asked for.
 
         Args:
             keys_dir: the folder with <domain>/<selector>.pem.
@@ -125,9 +125,13 @@ class Keyring:
         source = KeySource(keys_dir, domains, passphrase_file=passphrase_file)
         keyring = cls(source, gate=gate)
         keyring.list_anew(difference({}, keyring.look()))
-        for domain in keyring.pending:
-            keyring._take(domain, source.load(domain, keyring._listed[domain]))
         return keyring
+
+    def load(self) -> Self:
+        """Read and prove every key that was not read yet; it takes its time."""
+        for domain in self.pending:
+            self._take(domain, self._source.load(domain, self._listed[domain]))
+        return self
 
     @property
     def domains(self) -> Set[str]:
@@ -143,6 +147,10 @@ class Keyring:
     def listed(self) -> Mapping[str, Listed]:
         """What lies in the folder of each domain, as far as it was taken up."""
         return self._listed
+
+    def keys_of(self, domain: str) -> DomainKeys | None:
+        """The keys of a domain, in A-labels, and what is wrong; None when they were not read."""
+        return self._loaded.get(domain)
 
     @property
     def keys(self) -> tuple[StoredKey, ...]:
@@ -213,7 +221,8 @@ class Keyring:
             self._report(change)
         self._contents = replace(found.contents, domains={})
         for domain in found.gone:
-            del self._listed[domain]
+            if self._listed.pop(domain, None) is None:
+                continue  # somebody else looked at the same time
             self._pending.pop(domain, None)
             self._unmet.discard(domain)
             before = self._loaded.pop(domain, _NONE)

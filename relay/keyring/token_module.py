@@ -138,6 +138,8 @@ class TokenModule:
             raise wrong
         try:
             return token.open(user_pin=pin.decode("utf-8", "surrogateescape"))
+        except pkcs11.UserAlreadyLoggedIn:
+            return token.open()  # a login counts for the whole process: another session has made it
         except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange) as exc:
             self._refused_pins.add(tried)
             raise wrong from exc

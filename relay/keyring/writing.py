@@ -17,7 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from relay.core.dkim.algorithm import DEFAULT_RSA_BITS, MIN_RSA_BITS, Algorithm, PublicKey
 from relay.core.errors import KeyFault
-from relay.keyring.folder import KEY_SUFFIX, RECORD_SUFFIX, domain_folders, taken_selectors
+from relay.keyring.folder import (
+    KEY_SUFFIX,
+    RECORD_SUFFIX,
+    domain_folder,
+    domain_folders,
+    taken_selectors,
+)
 from relay.keyring.forms import record_file
 from relay.keyring.names import key_selector, signing_domain
 from relay.keyring.pem import PrivateKey, public_half, size_warning
@@ -157,10 +163,11 @@ def write_key(
     """
     public = public_half(private)
     record = record_of(public, domain=domain, selector=selector)
-    key_path = keys_dir / domain / f"{selector}{KEY_SUFFIX}"
-    record_path = key_path.with_suffix(RECORD_SUFFIX)
     put = _replace if replaces else _create
+    key_path = keys_dir / domain / f"{selector}{KEY_SUFFIX}"
     try:
+        key_path = domain_folder(keys_dir, domain) / key_path.name
+        record_path = key_path.with_suffix(RECORD_SUFFIX)
         if replaces:
             key_path, record_path = key_files(keys_dir, domain, selector)
         key_path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)

@@ -22,11 +22,11 @@ from relay.core.sasl import (
     decode_response,
     read_plain,
 )
-from relay.listener.conversation import Conversation, SessionLimits
-from relay.listener.endpoint import Endpoint, counted_as
+from relay.listener.conversation import Conversation
+from relay.listener.endpoint import Endpoint
+from relay.listener.limits import SessionLimits
 from relay.listener.logins import Logins
 
-_MAX_FAILURES: Final = 3  # in one session
 _COMMAND_OCTETS: Final = MAX_INITIAL_OCTETS + len(b"AUTH PLAIN \r\n")
 _RESPONSE_OCTETS: Final = MAX_INITIAL_OCTETS + len(b"\r\n")
 
@@ -78,7 +78,7 @@ class Authentication(Conversation):
             return
         if self._logins is None:
             return
-        who = counted_as(self.address) or f"uid {self.uid}"  # of a UNIX socket
+        who = self._limits.counted_as(self.address) or f"uid {self.uid}"  # of a UNIX socket
         if self._logins.is_refused(who):
             self._farewell = say.AUTH_REFUSED
             return
@@ -96,13 +96,24 @@ class Authentication(Conversation):
             self._login = name
             self._identify()
             self._say(say.AUTH_DONE)
-            return
+        else:
+            self._refuse_login(name, is_refused=self._logins.is_refused(who))
+
+    def _refuse_login(self, name: str, *, is_refused: bool) -> None:
+        """Say that it was wrong; after too many that it is over.
+
+        Args:
+            name: what the client said it is.
+            is_refused: whether its address has failed too often.
+        """
         fields = (("client", self.address), ("login", name[:200]))
         self._emit(Noted("client.login_failed", "warning", fields))
         self._say(say.AUTH_FAILED)
         self._login_failures += 1
-        if self._login_failures >= _MAX_FAILURES or self._logins.is_refused(who):
+        if is_refused:
             self._farewell = say.AUTH_REFUSED
+        elif self._login_failures >= self._limits.max_failed_logins:
+            self._farewell = say.AUTH_ENOUGH
 
     def _auth_refusal(self, argument: bytes) -> Reply | None:
         """Why AUTH is not taken now (RFC 4954 §4)."""

@@ -7,9 +7,11 @@ import os
 import pwd
 import socket
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from relay.core.errors import ConfigError, Fault
 from relay.listener.endpoint import PLAIN, Endpoint
 
 
@@ -29,9 +31,46 @@ class Binding:
     mode: int = 0o660
     owner: str = ""
 
+    @property
+    def path(self) -> Path | None:
+        """Of a UNIX socket that is bound here."""
+        kind, _, rest = self.address.partition(":")
+        return Path(rest) if kind == "unix" else None
+
+
+def bind_all(bindings: Iterable[Binding]) -> list[socket.socket]:
+    """Every socket, or none.
+
+    Raises:
+        ConfigError: some cannot be had; each with its reason.
+    """
+    bound: list[socket.socket] = []
+    made: list[Path] = []
+    faults: list[Fault] = []
+    for binding in bindings:
+        try:
+            bound.append(bind(binding))
+            made += [binding.path] if binding.path is not None else []
+        except (OSError, LookupError, ValueError) as exc:
+            fix = "stop what listens there, or choose another address"
+            what = f"cannot listen: {getattr(exc, 'strerror', None) or exc}"
+            faults.append(Fault(f"listener {binding.address}", what, fix))
+    if faults:
+        let_go(bound, made)
+        raise ConfigError(tuple(faults))
+    return bound
+
+
+def let_go(bound: Iterable[socket.socket], paths: Iterable[Path]) -> None:
+    """Close sockets, and remove the paths of those that had one."""
+    for one in bound:
+        one.close()
+    for path in paths:
+        path.unlink(missing_ok=True)
+
 
 def bind(binding: Binding) -> socket.socket:
-    """A bound socket; one of ours is not listening yet.
+    """A bound socket; one of ours does not listen yet.
 
     Raises:
         OSError: the system does not give it.

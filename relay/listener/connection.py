@@ -1,4 +1,4 @@
-"""One connection as the event loop tells of it: octets, ends, pauses, TLS. RFC 5321 §3.8.
+"""One connection as the event loop tells of it: octets, ends, pauses. RFC 5321 §3.8.
 
 Derives from aiosmtpd's SMTP class and replaces what must not stay: its stream reader's limits,
 its timer, its TLS that does not know it is there, and the cancelling of whatever is under way
@@ -10,23 +10,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from asyncio.sslproto import SSLProtocol
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Final, Protocol, cast
 
 from aiosmtpd.smtp import SMTP
 
-from relay.core.errors import SyntaxFault
-from relay.listener.certificates import Certificates
 from relay.listener.endpoint import Endpoint, plain_address
-from relay.listener.proxy import read_proxy_header
 
 _HIGH_WATER_OCTETS: Final = 64 * 1024  # of commands read ahead; then reading pauses
+_TURN_OCTETS: Final = 128 * 1024  # of a message at a time, while others have some, too
 _NEVER_SECONDS: Final = 86_400.0
-_HANDSHAKE_SECONDS: Final = 60.0
-_GOODBYE_SECONDS: Final = 3.0  # for the client's half of the end of TLS; many never send it
-_PROXY_SECONDS: Final = 10.0
-_TLS_BUFFER_OCTETS: Final = 16 * 1024  # a record (RFC 8446 §5.1)
 
 
 class Decoder(Protocol):
@@ -53,7 +47,12 @@ class Connection(SMTP):
             endpoint: the listener it comes to.
             loop: the running loop.
         """
-        super().__init__(_NoHooks(), hostname=hostname, loop=loop, timeout=_NEVER_SECONDS)
+        # aiosmtpd's own constructor looks at all methods of its class: 79 us for each connection.
+        vars(self).update(_as_constructed(hostname))
+        asyncio.StreamReaderProtocol.__init__(
+            self, asyncio.StreamReader(loop=loop), self._cb_client_connected, loop
+        )
+        self.loop = loop
         self.address = ""
         self.uid: int | None = None
         self.endpoint = endpoint
@@ -65,6 +64,8 @@ class Connection(SMTP):
         self._waiter: asyncio.Future[None] | None = None
         self._heard_at = loop.time()
         self._is_eof = self._is_lost = self._is_paused = self._is_proxied = False
+        self._is_yielding = False  # for a turn of the event loop
+        self._turn_octets = 0  # of a message, since the last one
         self._is_handshaking = False  # while a PROXY header or TLS is awaited
 
     @property
@@ -86,6 +87,9 @@ class Connection(SMTP):
         """Octets from the client: of the message while one goes on, else commands."""
         self._heard_at = self.loop.time()
         if self._decoder is not None:
+            self._turn_octets += len(data)
+            if self._turn_octets >= _TURN_OCTETS:
+                self._give_way()
             rest = self._decoder.feed(data)
             if rest is not None:
                 self._decoder = None
@@ -125,13 +129,33 @@ class Connection(SMTP):
         return cast(asyncio.Transport, self._writer.transport)  # uvloop's is no subclass
 
     def _pause(self) -> None:
-        if not self._is_paused and not self._is_lost:
+        """Read nothing until `_resume`."""
+        if not self._is_paused:
             self._is_paused = True
-            self._wire.pause_reading()
+            self._stop_reading()
 
     def _resume(self) -> None:
-        if self._is_paused and not self._is_lost:
+        if self._is_paused:
             self._is_paused = False
+            self._read_on()
+
+    def _give_way(self) -> None:
+        """Let others have a turn: libuv reads on from one socket, 8 MiB of it if they are there."""
+        if not self._is_yielding:
+            self._is_yielding = True
+            self._stop_reading()
+            self.loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._is_yielding, self._turn_octets = False, 0
+        self._read_on()
+
+    def _stop_reading(self) -> None:
+        if not self._is_lost:
+            self._wire.pause_reading()
+
+    def _read_on(self) -> None:
+        if not (self._is_paused or self._is_yielding or self._is_lost):
             self._heard_at = self.loop.time()
             self._wire.resume_reading()
 
@@ -153,88 +177,18 @@ class Connection(SMTP):
         """Everything said so far, in one write; waits for a client that does not read."""
         output, self._output = b"".join(self._output), []
         if output and not self.is_gone:
-            self._writer.write(output)
-            await self._writer.drain()
-
-    async def _read_proxy_header(self) -> bool:
-        """Learn from a listed proxy who the client is; False when it does not say in time."""
-        self._is_handshaking = True
-        try:
-            async with asyncio.timeout(_PROXY_SECONDS):
-                while (header := read_proxy_header(bytes(self._input))) is None:
-                    if self._is_eof or self._is_lost:
-                        return False
-                    await self._hear()
-        except (SyntaxFault, TimeoutError):
-            return False
-        finally:
-            self._is_handshaking = False
-        del self._input[: header.length]
-        self.address = header.address or self.address
-        return True
-
-    async def _start_tls(self, certificates: Certificates) -> bool:
-        """Secure the connection; False when the client cannot.
-
-        Octets that were read ahead are the beginning of the handshake: behind STARTTLS there
-        must be none left, because what came in clear may be an attacker's (RFC 3207 §4.2).
-        """
-        if self._is_eof or self._is_lost:
-            return False
-        self._pause()
-        self._is_handshaking = True
-        raw, transport = self._wire, None
-        early, self._input = bytes(self._input), bytearray()
-        # uvloop begins to read before anybody can tell it not to. TLS takes these octets when
-        # it is there and before it is connected, which `start_tls` does in a later turn.
-        self.loop.call_soon(self._hand_over, early)
-        try:
-            transport = await self.loop.start_tls(
-                raw,
-                self,
-                certificates.context,
-                server_side=True,
-                ssl_handshake_timeout=_HANDSHAKE_SECONDS,
-                ssl_shutdown_timeout=_GOODBYE_SECONDS,
-            )
-        except (OSError, TimeoutError):  # ssl.SSLError is one
-            pass
-        finally:
-            self._is_handshaking = False
-        if transport is None or raw.is_closing():
-            # A connection that is lost before TLS is there is lost to TLS only, on both loops.
-            raw.abort()
-            self._is_lost = True
-            return False
-        self.transport = transport
-        self._writer._transport = transport  # type: ignore[attr-defined]  # as aiosmtpd does
-        self._is_secured, self._is_paused = True, False
-        return True
-
-    def _hand_over(self, octets: bytes) -> None:
-        protocol = self._wire.get_protocol()
-        if protocol is self:
-            return  # `start_tls` has failed
-        if isinstance(protocol, SSLProtocol):
-            _fit(protocol)
-        tls = cast(asyncio.BufferedProtocol, protocol)  # in all but name: uvloop's derives of none
-        while octets:
-            room = memoryview(tls.get_buffer(len(octets)))
-            count = min(len(room), len(octets))
-            room[:count] = octets[:count]
-            tls.buffer_updated(count)
-            octets = octets[count:]
+            self._wire.write(output)
+            if self._wire.get_write_buffer_size():  # a client that takes it in costs no await
+                await self._writer.drain()
 
 
-def _fit(tls: SSLProtocol) -> None:
-    """Let asyncio's TLS read a record at a time, on this connection.
-
-    Its buffer is 256 KiB for each connection, idle or not, and written to at once; the class
-    attribute that says so stays as it is for whoever else uses it. uvloop's buffers cost nothing
-    until they are used.
-    """
-    buffer = bytearray(_TLS_BUFFER_OCTETS)
-    vars(tls).update(max_size=len(buffer), _ssl_buffer=buffer, _ssl_buffer_view=memoryview(buffer))
+@cache
+def _as_constructed(hostname: str) -> Mapping[str, object]:
+    """What aiosmtpd's constructor gives every object alike; nothing of it is changed later."""
+    loop = asyncio.get_running_loop()
+    made = SMTP(_NoHooks(), hostname=hostname, loop=loop, timeout=_NEVER_SECONDS)
+    own = vars(asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=loop), loop=loop))
+    return {name: value for name, value in vars(made).items() if name not in {*own, "loop"}}
 
 
 def _peer_uid(sock: socket.socket | None) -> int | None:

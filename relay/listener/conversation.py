@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Final
 
 from relay.core import reply as say
@@ -18,54 +17,11 @@ from relay.core.events import Event, Noted
 from relay.core.reply import Reply
 from relay.listener.connection import Connection
 from relay.listener.endpoint import Endpoint
+from relay.listener.limits import LIMIT_REPLIES, SessionLimits, limit_reached
 
 _COMMANDS_PER_TURN: Final = 100  # then others get the event loop for a moment
 # A page in a browser may post to a port of this machine: its body must not be commands.
 _NOT_SMTP: Final = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"TRACE"})
-# What is said at a limit that is no message's (those are reasons of its transaction), and its name.
-_LIMITS: Final = (
-    (say.TOO_MANY_RECIPIENTS, "max_recipients"),
-    (say.TOO_MANY_MESSAGES, "max_messages_per_session"),
-    (say.TOO_MANY_BAD_COMMANDS, "max_bad_commands"),
-    (say.LINE_TOO_LONG, "max_command_bytes"),
-    (say.AUTH_TOO_LONG, "auth_line"),
-    (say.AUTH_REFUSED, "max_failed_logins"),
-    (say.TOO_SLOW, "min_data_bytes_per_second"),
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionLimits:
-    """How much one session may do; the defaults that count stand in relay/config/settings.py.
-
-    Attributes:
-        max_recipients: of one transaction.
-        max_messages: of one session.
-        max_command_octets: of a command line, its end included; AUTH may be longer.
-        max_bad_commands: that make no sense.
-        idle_seconds: of silence while it is the client's turn.
-        command_seconds: for a whole command line, from its first octet.
-        min_data_rate: octets a second while a message comes, on average.
-        data_grace_seconds: before that rate is asked for.
-        memory_seconds: how long reading may be held back for want of memory.
-    """
-
-    max_recipients: int
-    max_command_octets: int
-    max_bad_commands: int
-    idle_seconds: float
-    max_messages: int = 10_000
-    command_seconds: float = 60.0
-    min_data_rate: int = 0
-    data_grace_seconds: float = 30.0
-    memory_seconds: float = 10.0
-
-
-def limit_reached(limit: str, client: str, session_id: str) -> Noted:
-    """The event of a limit by the name of its setting; silence is no more than worth a note."""
-    level = "info" if limit == "idle_seconds" else "warning"
-    fields = (("limit", limit), ("client", client), ("session_id", session_id))
-    return Noted("limit.reached", level, fields)
 
 
 class Conversation(Connection):
@@ -256,7 +212,7 @@ class Conversation(Connection):
     def _say(self, reply: Reply) -> None:
         self._output.append(reply.wire())
         if not reply.is_positive:
-            for spoken, limit in _LIMITS:
+            for spoken, limit in LIMIT_REPLIES:
                 if reply is spoken:  # an upstream may have the same words
                     self._tell_limit(limit)
 

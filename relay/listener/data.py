@@ -36,10 +36,11 @@ class DataDecoder:
             None while the data goes on; at its end, the octets that stand behind it.
         """
         data = self._held + data
-        end = data.find(_END)
-        if end >= 0:
-            self._hand_on(data[: end + 2])
-            return data[end + len(_END) :]
+        if b"." in data:  # base64 has none
+            end = data.find(_END)
+            if end >= 0:
+                self._hand_on(data[: end + 2])
+                return data[end + len(_END) :]
         # What may be the beginning of a terminator or of a stuffed dot waits for more.
         keep = len(data) - 4
         if keep > 0 and data[keep - 1] == 0x0D:
@@ -52,7 +53,7 @@ class DataDecoder:
         return None
 
     def _hand_on(self, block: bytes) -> None:
-        if _STUFFED in block:
+        if b"." in block and _STUFFED in block:
             block = block.replace(_STUFFED, b"\r\n")
         if self._is_start and block:
             block = block[2:]  # the command's line end is not the message's

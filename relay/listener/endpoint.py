@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Final
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from relay.listener.certificates import Certificates
-
-_HOST_PREFIX: Final = 64
 
 
 class ListenerTls(StrEnum):
@@ -56,13 +53,6 @@ def plain_address(text: str) -> str:
     """
     address = ip_address(text.partition("%")[0])
     return str(getattr(address, "ipv4_mapped", None) or address)
-
-
-def counted_as(address: str) -> str:
-    """What counts as one address: of IPv6 a /64, which is what one host is given (RFC 6177)."""
-    if not address or ip_address(address).version == 4:
-        return address
-    return str(ip_network((address, _HOST_PREFIX), strict=False))
 
 
 PLAIN = Endpoint()

@@ -15,9 +15,10 @@ from relay.core.errors import Reason
 from relay.core.events import Event
 from relay.core.reply import Reply
 from relay.listener.connection import Decoder
-from relay.listener.conversation import Conversation, SessionLimits
+from relay.listener.conversation import Conversation
 from relay.listener.data import Incoming
 from relay.listener.endpoint import Endpoint
+from relay.listener.limits import SessionLimits
 from relay.listener.memory import Memory
 from relay.listener.transit import Transit
 

@@ -14,15 +14,12 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from relay.core.sasl import Credentials
-
-MAX_ADDRESSES: Final = 10_000
-MAX_REMEMBERED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +32,8 @@ class LoginLimits:
         delay_seconds: before the first failure is answered; doubled for each further one.
         max_delay_seconds: the longest of these.
         remember_seconds: how long a success needs no new check.
+        max_remembered: successes; the oldest are forgotten.
+        max_addresses: of which failures are counted; the oldest are forgotten.
         max_checks: argon2 computations at a time.
     """
 
@@ -43,6 +42,8 @@ class LoginLimits:
     delay_seconds: float = 1.0
     max_delay_seconds: float = 16.0
     remember_seconds: float = 300.0
+    max_remembered: int = 1_000
+    max_addresses: int = 10_000
     max_checks: int = 2
 
 
@@ -100,7 +101,7 @@ class Logins:
             )
         if matches and stored is not None:
             self._right[mark] = self._monotonic() + self._limits.remember_seconds
-            self._bound(self._right, MAX_REMEMBERED)
+            self._bound(self._right, self._limits.max_remembered)
             self._failures.pop(address, None)
             return True
         await self._wait_after_failure(address)
@@ -121,7 +122,7 @@ class Logins:
         count = self._count(address) + 1
         self._failures[address] = (count, self._monotonic() + self._limits.window_seconds)
         self._failures.move_to_end(address)
-        self._bound(self._failures, MAX_ADDRESSES)
+        self._bound(self._failures, self._limits.max_addresses)
         delay = self._limits.delay_seconds * 2 ** min(count - 1, 30)
         await self._sleep(min(delay, self._limits.max_delay_seconds))
 

@@ -16,7 +16,7 @@ class Memory:
 
     def __init__(self, max_octets: int) -> None:
         """Set the budget."""
-        self._max = max_octets
+        self.max_octets = max_octets
         self._held: dict[object, int] = {}
         self._waiting: OrderedDict[object, Callable[[], None]] = OrderedDict()
         self.octets = 0
@@ -24,7 +24,12 @@ class Memory:
     @property
     def has_room(self) -> bool:
         """Whether reading may go on."""
-        return self.octets <= self._max
+        return self.octets <= self.max_octets
+
+    def resize(self, max_octets: int) -> None:
+        """Set another budget; what is held stays."""
+        self.max_octets = max_octets
+        self._let_go_on()
 
     def take(self, owner: object, octets: int) -> None:
         """Account for octets that came in: the session holds so many more now."""
@@ -39,6 +44,9 @@ class Memory:
         """A session's message is gone; let those that wait go on while there is room."""
         self.octets -= self._held.pop(owner, 0)
         self._waiting.pop(owner, None)
+        self._let_go_on()
+
+    def _let_go_on(self) -> None:
         while self._waiting and self.has_room:
             _, resume = self._waiting.popitem(last=False)
             resume()

@@ -7,104 +7,21 @@ are the upstream's own. Nothing is kept, so nothing that was answered 250 can be
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from relay.core.complete import Trace
 from relay.core.dkim.canonical import BodyHash
 from relay.core.envelope import MailCommand, RcptCommand
 from relay.core.errors import Reason, Rejection
-from relay.core.events import Event, Noted, Outcome, TransactionEnded
-from relay.core.message import Message, MessageFault, ReadLimits
-from relay.core.policy import ClientRule
+from relay.core.events import Noted, Outcome, TransactionEnded
+from relay.core.message import Message, MessageFault
 from relay.core.reply import ANOTHER_ROUTE, INTERNAL_ERROR, NO_ROUTE, OUT_OF_ORDER, Reply
-from relay.core.routing import RouteRule, Step, choose
-from relay.flow import Accepted, Hop, Keys, Signed, Submission, Terms, accept, forward
+from relay.core.routing import Step, choose
+from relay.core.trace_context import trace_id
+from relay.flow import Accepted, Signed, Submission, accept, forward
 from relay.listener.data import Incoming
-
-
-class Transaction(Hop, Protocol):
-    """A transaction with the upstream from its first recipient on; `relay.upstream` has one."""
-
-    @property
-    def upstream(self) -> str:
-        """The upstream's name, for the log."""
-
-    def recipient(self, rcpt: RcptCommand) -> Awaitable[Reply]:
-        """Send RCPT at once; the reply may be awaited later, replies come in order."""
-
-    async def abandon(self) -> None:
-        """End without sending a message."""
-
-
-class Upstream(Protocol):
-    """Where transactions are begun: one upstream, or several of which one will take it."""
-
-    @property
-    def is_secured(self) -> bool:
-        """Whether every connection to it is verified TLS."""
-
-    def offers(self, keyword: str) -> bool:
-        """Whether it offered this extension when it was asked last; not, before anybody asked."""
-
-    async def begin(self, mail: MailCommand) -> Transaction:
-        """Take a connection.
-
-        Raises:
-            Rejection: none can be had.
-        """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """Where the transactions of one rule go, and on which terms."""
-
-    rule: RouteRule
-    upstream: Upstream
-    terms: Terms
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Station:
-    """What every transaction shares; built once.
-
-    Attributes:
-        ways: the first whose rule matches is taken.
-        now, monotonic: the wall clock and one that never goes back, in seconds.
-        unique: a new identifier, unique for ever.
-        received: "full", "anonymous" or "off".
-    """
-
-    ways: tuple[Way, ...]
-    keys: Keys
-    read_limits: ReadLimits
-    hostname: str
-    received: str
-    now: Callable[[], float]
-    monotonic: Callable[[], float]
-    unique: Callable[[], str]
-    emit: Callable[[Event], None]
-
-    def offers(self, keyword: str) -> bool:
-        """Whether an extension is offered wherever a message may go."""
-        return all(way.upstream.offers(keyword) for way in self.ways)
-
-    @property
-    def is_secured(self) -> bool:
-        """Whether every connection that a message may take is verified TLS."""
-        return all(way.upstream.is_secured for way in self.ways)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """The client of a session, as far as a transaction needs to know it."""
-
-    session_id: str
-    address: str
-    listener: str
-    helo: bytes
-    protocol: str
-    rule: ClientRule
+from relay.listener.handover import Handover
+from relay.listener.station import Peer, Station, Transaction, UnderWay, Way
 
 
 class Transit:
@@ -135,7 +52,12 @@ class Transit:
         self._reader: Incoming | None = None
         self._accepted: Accepted | None = None
         self._signed: Signed | None = None
-        self._upstream_seconds = 0.0
+        self._sign_seconds = self._upstream_seconds = 0.0
+
+    @property
+    def under_way(self) -> UnderWay:
+        """Where it is counted from its beginning to its end."""
+        return self._station.under_way
 
     @property
     def was_tried(self) -> bool:
@@ -264,13 +186,13 @@ class Transit:
             raise exc.rejection() from exc
         now, terms = station.now(), self._way.terms
         self._accepted = accept(self._submission(message), terms, now)
-        began_at = station.monotonic()
+        began_at, hop = station.monotonic(), Handover(self._transaction, station.monotonic)
         try:
-            self._signed, reply = await forward(
-                self._accepted, self._transaction, station.keys, terms, now
-            )
+            self._signed, reply = await forward(self._accepted, hop, station.keys, terms, now)
         finally:
-            self._upstream_seconds = station.monotonic() - began_at
+            if hop.at is not None:
+                self._sign_seconds = hop.at - began_at
+                self._upstream_seconds = station.monotonic() - hop.at
         return reply
 
     def _submission(self, message: Message) -> Submission:
@@ -305,6 +227,7 @@ class Transit:
                 signatures=tuple(f"{key.selector}/{key.public.algorithm}" for key in keys),
                 unsigned=accepted.unsigned if accepted else None,
                 message_id=_message_id(message) if message else "",
+                trace_id=trace_id(message) if message else "",
                 rcpt_to=tuple(str(rcpt.forward_path) for rcpt in self.accepted),
                 rcpt_refused=self.refused,
                 size_octets=self._reader.size_octets if self._reader else 0,
@@ -315,6 +238,7 @@ class Transit:
                 detail=detail,
                 client_left=self._client_is_gone(),
                 total_seconds=self._station.monotonic() - self._began_at,
+                sign_seconds=self._sign_seconds,
                 upstream_seconds=self._upstream_seconds,
             )
         )

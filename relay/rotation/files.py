@@ -11,7 +11,7 @@ from relay.keyring.files import read_key_file
 from relay.keyring.folder import (
     KEY_SUFFIX,
     RECORD_SUFFIX,
-    domain_folders,
+    domain_folder,
     unreadable_folder,
 )
 from relay.keyring.loading import by_age
@@ -82,17 +82,15 @@ def folder_of(keys_dir: Path, domain: str) -> Path:
     Raises:
         KeyFault: there is none.
     """
-    if (keys_dir / domain).is_dir():  # as nearly all are spelt
-        return keys_dir / domain
     try:
-        folders = domain_folders(keys_dir, domain)
+        folder = domain_folder(keys_dir, domain)
     except OSError as exc:
         reason = exc.strerror or type(exc).__name__
         raise KeyFault(str(keys_dir), f"cannot be read: {reason}", "choose --keys-dir") from exc
-    if not folders:
+    if not folder.is_dir():
         what = "there is no folder with keys of this domain"
         raise KeyFault(str(keys_dir / domain), what, f"dkim-relay keys new {domain}")
-    return folders[0]
+    return folder
 
 
 def doom(path: Path) -> None:

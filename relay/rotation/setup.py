@@ -15,7 +15,7 @@ from relay.dns.publish import Provider
 from relay.dns.publish_lexicon import Lexicon
 from relay.dns.publish_rfc2136 import Rfc2136, tsig_key
 from relay.rotation.plan import Policy
-from relay.rotation.rotation import Surroundings
+from relay.rotation.surroundings import Surroundings
 from relay.rotation.unattended import Caretaker, hints
 
 MAX_KEY_FILE_OCTETS = 64 * 1024
@@ -43,13 +43,12 @@ def make_providers(config: Config) -> Callable[[str], Provider | None]:
     return provider
 
 
-def make_surroundings(config: Config, gate: Gate, *, keys_dir: Path | None = None) -> Surroundings:
+def make_surroundings(config: Config, gate: Gate) -> Surroundings:
     """What rotations are made with.
 
     Args:
         config: the settings.
         gate: whether a key may sign.
-        keys_dir: in place of the settings'.
 
     Raises:
         ConfigError: a provider cannot be used.
@@ -66,12 +65,9 @@ def make_surroundings(config: Config, gate: Gate, *, keys_dir: Path | None = Non
             revokes=rotation.old_records == "revoke",
         )
 
-    def passphrase_file(domain: str) -> Path | None:
-        own = config.domains[domain].passphrase_file if domain in config.domains else ""
-        path = own or config.keys_passphrase_file
-        return Path(path) if path else None
-
-    return Surroundings(keys_dir or Path(config.keys_dir), gate, policy, provider, passphrase_file)
+    return Surroundings(
+        Path(config.keys_dir), gate, policy, provider, passphrase_file=config.passphrase_file_of
+    )
 
 
 def make_caretaker(config: Config, gate: Gate, emit: Callable[[Noted], None]) -> Caretaker:
@@ -114,8 +110,11 @@ def _provider(settings: Publishing, where: str) -> Provider:
 def _read(path: str, where: str) -> str:
     try:
         with Path(path).open("rb") as file:
-            return file.read(MAX_KEY_FILE_OCTETS).decode("ascii").strip()
+            text = file.read(MAX_KEY_FILE_OCTETS).decode("ascii").strip()
     except (OSError, UnicodeDecodeError) as exc:
         reason = getattr(exc, "strerror", None) or "not ASCII"
         fix = "mount the key, or correct the path"
         raise ConfigError((Fault(where, f"{path}: {reason}", fix),)) from exc
+    if not text:  # without a key, updates would go out unsigned
+        raise ConfigError((Fault(where, f"{path}: it is empty", "put the key into it"),))
+    return text

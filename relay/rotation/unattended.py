@@ -18,7 +18,8 @@ from relay.core.events import Noted
 from relay.rotation.files import folder_of
 from relay.rotation.journal import JOURNAL
 from relay.rotation.plan import DAY_SECONDS, MIN_RETIRE_DAYS, Act, Due, Policy, Step, Waits
-from relay.rotation.rotation import Progress, Rotation, RotationBusy, Surroundings
+from relay.rotation.rotation import Progress, Rotation
+from relay.rotation.surroundings import RotationBusy, Surroundings
 
 _AT_LEAST_EVERY_SECONDS = 3600.0
 _PUBLISH_PATIENCE_SECONDS = 3600.0  # a new key may wait so long before it is said
@@ -66,6 +67,10 @@ class Caretaker:
         self._looked: dict[str, _Looked] = {}
         self._said: dict[tuple[str, str], float] = {}
 
+    def policy(self, domain: str) -> Policy:
+        """What the settings say about the rotation of a domain."""
+        return self._with.policy(domain)
+
     async def run(
         self,
         domains: Callable[[], Iterable[str]],
@@ -89,10 +94,8 @@ class Caretaker:
         """The domains that have a rotation, and something to look at."""
         now, found = self._with.now(), []
         for domain in domains:
-            path = self._with.keys_dir / domain
             with contextlib.suppress(KeyFault, OSError):
-                if not path.is_dir():  # spelt otherwise, or gone
-                    path = folder_of(self._with.keys_dir, domain)
+                path = folder_of(self._with.keys_dir, domain)
                 is_concerned = self._with.policy(domain).every_seconds > 0
                 if is_concerned or (path / JOURNAL).exists():
                     looked = self._looked.get(domain)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 
 class Happened(StrEnum):
@@ -54,6 +55,34 @@ class UpstreamEvent:
     detail: str
     seconds: float = 0.0
     transactions: int = 0
+
+
+class Tell(Protocol):
+    """Hears what happened to one upstream; see `UpstreamEvent`."""
+
+    def __call__(
+        self, happened: Happened, detail: str, *, seconds: float = 0.0, transactions: int = 0
+    ) -> None:
+        """It happened."""
+
+
+def teller(upstream: str, emit: Callable[[UpstreamEvent], None]) -> Tell:
+    """What tells of one upstream."""
+
+    def tell(
+        happened: Happened, detail: str, *, seconds: float = 0.0, transactions: int = 0
+    ) -> None:
+        emit(
+            UpstreamEvent(
+                happened=happened,
+                upstream=upstream,
+                detail=detail,
+                seconds=seconds,
+                transactions=transactions,
+            )
+        )
+
+    return tell
 
 
 def file_teller(

@@ -14,10 +14,12 @@ import asyncio
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import cast
 
 import aiosmtplib
 
+from relay.cancelling import heeding
 from relay.core.capabilities import Capabilities, parse_capabilities
 from relay.core.errors import Rejection
 from relay.upstream import rejections
@@ -25,6 +27,7 @@ from relay.upstream.auth import AuthFault, Login
 from relay.upstream.oauth import Token
 from relay.upstream.protocol import Connection
 from relay.upstream.settings import Tls, UpstreamSettings
+from relay.upstream.traced import TracedConnection, TracedOpening
 from relay.upstream.trust import Means, Trust
 
 # How asyncio reports a handshake that fails, is hung up on, or takes too long.
@@ -62,7 +65,8 @@ class Opening:
         self._now = now
         self._step = ""
         self._capabilities = Capabilities()
-        self._smtp = aiosmtplib.SMTP(
+        smtp = aiosmtplib.SMTP if settings.trace is None else partial(TracedOpening, settings.trace)
+        self._smtp = smtp(
             hostname=trust.host,
             port=None if settings.socket_path else settings.port,
             socket_path=settings.socket_path or None,
@@ -83,12 +87,12 @@ class Opening:
         try:
             with self._mapped():
                 async with asyncio.timeout(2 * self._settings.connect_seconds):
-                    await self._connect()
-                    await self._hello()
+                    await heeding(self._connect())
+                    await heeding(self._hello())
                     if self._trust.tls in (Tls.STARTTLS, Tls.OPPORTUNISTIC):
-                        await self._start_tls()
+                        await heeding(self._start_tls())
                     if self._settings.logs_in:
-                        await self._log_in()
+                        await heeding(self._log_in())
                 return self._hand_over(on_closed)
         except BaseException:
             if self._smtp.transport is not None:
@@ -199,7 +203,9 @@ class Opening:
         transport = cast(asyncio.Transport, smtp.transport)
         security, is_secured = self._security, self._is_verified
         smtp.transport = smtp.protocol = None  # it must not close what is not its own any more
-        connection = Connection(
+        trace = self._settings.trace
+        make = Connection if trace is None else partial(TracedConnection, trace)
+        connection = make(
             transport,
             self._capabilities,
             security=security,

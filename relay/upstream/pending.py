@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from relay.core.envelope import RcptCommand
 from relay.core.reply import Reply
+from relay.upstream.command import passed_on
 
 
 class Awaited(Protocol):
@@ -67,9 +68,12 @@ class PendingReply(Awaitable[Reply]):
             self.settle(reply)
 
     def settle(self, reply: Reply) -> None:
-        """Take a reply, unless there is one: MAIL's own stands for all when MAIL is refused."""
+        """Take a reply, unless there is one: MAIL's own stands for all when MAIL is refused.
+
+        Our client hears it as `passed_on` has it.
+        """
         if self.reply is None:
-            self.reply = reply
+            self.reply = passed_on(reply)
             self.wake()
 
     def wake(self) -> None:

@@ -5,7 +5,7 @@ are closed; else a new one is opened; else it waits its turn (`waiting`). `stock
 connections; what speaks against one more although there is room is told by `restraint`.
 
 Nothing here has a task of its own. `tend` is for whoever has one to spare: then connections are
-opened before they are needed.
+opened before they are needed (`supply`).
 """
 
 from __future__ import annotations
@@ -13,46 +13,24 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
-from math import inf
 
 from relay.core.capabilities import Capabilities
 from relay.core.envelope import MailCommand
 from relay.core.errors import Rejection
 from relay.core.reply import Reply
 from relay.upstream import rejections
-from relay.upstream.breaker import State
-from relay.upstream.events import Happened, UpstreamEvent
-from relay.upstream.protocol import CLOSING, Command, Connection
+from relay.upstream.command import CLOSING, Command
+from relay.upstream.events import Happened, UpstreamEvent, teller
+from relay.upstream.protocol import Connection
 from relay.upstream.rejections import Unusable
 from relay.upstream.restraint import Restraint
 from relay.upstream.settings import UpstreamSettings
+from relay.upstream.snapshot import PoolSnapshot
 from relay.upstream.source import Detour
 from relay.upstream.stock import Stock
+from relay.upstream.supply import Supply
 from relay.upstream.transaction import Transaction
-from relay.upstream.waiting import Grant, Place, Queue, Wish
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSnapshot:
-    """How many connections are in which state, and how many transactions wait for one.
-
-    Attributes:
-        idle: ready, unused.
-        busy: in a transaction, or in an RSET or QUIT after one.
-        opening: not ready yet.
-        waiting: transactions in the queue.
-        allowed: transactions at the same time, as far as the hop bears them now.
-        breaker: whether the hop is left alone because no connection could be opened.
-    """
-
-    idle: int
-    busy: int
-    opening: int
-    waiting: int
-    allowed: int = field(default=0, compare=False)  # what the hop bears, not what the pool holds
-    breaker: State = field(default=State.CLOSED, compare=False)
+from relay.upstream.waiting import Grant, Queue, Wish
 
 
 class Pool:
@@ -72,12 +50,13 @@ class Pool:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._settings = settings
-        self._emit = emit
-        self._restraint = Restraint(settings, tell=self._tell, jitter=jitter)
-        self._stock = Stock(settings, tell=self._tell, on_room=self._serve, on_lost=self._end)
-        self._lent: set[Connection] = set()
+        self._tell = tell = teller(settings.name, emit)
+        self._restraint = Restraint(settings, tell=tell, jitter=jitter)
+        self._stock = Stock(settings, tell=tell, on_room=self._serve, on_lost=self._end)
+        self._supply = Supply(
+            self._stock, self._restraint, settings, tell=tell, on_change=self._serve
+        )
         self._queue = Queue(self)
-        self._stirred = asyncio.Event()  # there may be something to tend
 
     @property
     def settings(self) -> UpstreamSettings:
@@ -128,18 +107,19 @@ class Pool:
             return connection
         deadline = self._now() + self._settings.acquire_seconds
         wish = Wish(deadline, prefers_new=fresh, is_begun=fresh)
-        grant: Grant | None = None
-        if fresh or not self._queue:
-            grant = self._grant(wish, takes_idle=not fresh)
-        if isinstance(grant, Connection):
-            return grant
-        grant = grant or await self._queue.wait(wish)
+        grant = await self._obtain(wish)
         try:
             return await self._connect(grant, deadline)
         except BaseException:
             if not fresh:
                 self._restraint.refund()
             raise
+
+    async def _obtain(self, wish: Wish) -> Grant:
+        """What is wished for: at once when nobody stands before, or in turn."""
+        if not self._queue.has_before(wish) and (grant := self.grant(wish)) is not None:
+            return grant
+        return await self._queue.wait(wish)
 
     async def _connect(self, grant: Grant, deadline: float) -> Connection:
         """Make a live connection of what was granted; it may take another round or two."""
@@ -149,24 +129,23 @@ class Pool:
                     return grant
                 # It was lost on the way to us: its place is, or will be, free.
                 self._end(grant)
-                wish = Wish(deadline, prefers_new=True, is_begun=True)
-                grant = self._grant(wish, takes_idle=False) or await self._queue.wait(wish)
+                grant = await self._obtain(Wish(deadline, prefers_new=True, is_begun=True))
                 continue
             try:
-                connection = await self._open(grant)
+                connection = await self._supply.open(grant)
             except Unusable as exc:
                 if exc.refusal_code != CLOSING or not self._stock.stands or self._stock.is_closed:
                     raise
             else:
-                self._lent.add(connection)
+                self._stock.lent.add(connection)
                 return connection
             # The hop takes no more connections, but lives: wait for one of those it has.
-            grant = await self._queue.wait(Wish(deadline, is_begun=True))
+            grant = await self._obtain(Wish(deadline, is_begun=True))
 
     async def close(self) -> None:
         """Close every connection: politely where nothing is under way, else at once."""
         self._stock.is_closed = True
-        self._queue.dismiss(self._stopping)
+        self._queue.dismiss(lambda: rejections.stopping(self._settings.hop))
         await self._stock.close()
 
     def snapshot(self) -> PoolSnapshot:
@@ -195,7 +174,7 @@ class Pool:
     def observe(self, reply: Reply) -> None:
         """The hop has replied to MAIL, DATA or the message, or has said 421 to anything."""
         if reply.code >= 400:
-            self._restraint.observe(reply, self._in_flight, self._now())
+            self._restraint.observe(reply, self._stock.in_flight, self._now())
 
     def give_back(self, connection: Connection, *, reset: bool) -> None:
         """See `relay.upstream.source.Source`.
@@ -216,9 +195,9 @@ class Pool:
 
     def _end(self, connection: Connection, *, is_taken: bool = False) -> None:
         """A transaction is over, if there was one."""
-        if connection in self._lent:
-            self._restraint.ended(self._in_flight, is_taken=is_taken)
-            self._lent.remove(connection)
+        if connection in self._stock.lent:
+            self._restraint.ended(self._stock.in_flight, is_taken=is_taken)
+            self._stock.lent.remove(connection)
 
     def _reset(self, connection: Connection) -> None:
         """Say RSET; ready when it is answered.
@@ -235,23 +214,58 @@ class Pool:
         seconds = self._settings.timeouts.reset_seconds
         connection.command(Command(b"RSET\r\n", answered, seconds))
 
+    async def tend(self) -> None:
+        """Keep idle connections in store, and probe a hop that is left alone; until cancelled.
+
+        Without this, the first transaction after the time of a breaker is the probe, and no
+        connection is opened before it is needed.
+        """
+        await self._supply.tend(self._make_ready)
+
     # What the queue asks.
 
     def grant(self, wish: Wish) -> Grant | None:
-        """See `relay.upstream.waiting.Granter`."""
-        return self._grant(wish, takes_idle=True)
+        """A connection, or a place to open one in, for the transaction that is next.
+
+        Returns:
+            None: it has to wait.
+
+        Raises:
+            Rejection: it need not wait: the hop is left alone, or the pool is closed.
+        """
+        stock, restraint, now = self._stock, self._restraint, self._now()
+        if stock.is_closed:
+            raise rejections.stopping(self._settings.hop)
+        has_idle = stock.has_idle
+        refusal = restraint.refusal(now) if wish.prefers_new or not has_idle else None
+        if refusal is not None and not has_idle:
+            raise refusal
+        if not restraint.permits(stock.in_flight, now, is_begun=wish.is_begun):
+            return None
+        may_open = refusal is None and restraint.may_open(now)
+        grant: Grant
+        if may_open and stock.has_room and (wish.prefers_new or not has_idle):
+            grant = self._supply.place()
+        elif has_idle and not (wish.prefers_new and may_open and stock.makes_room):
+            grant = stock.idle.pop()
+            stock.lent.add(grant)
+            if len(stock.idle) < self._settings.min_idle_connections:
+                self._supply.stir()
+        else:
+            return None
+        if not wish.is_begun:
+            restraint.begin(now)
+        return grant
 
     def take_back(self, grant: Grant, wish: Wish) -> None:
         """See `relay.upstream.waiting.Granter`."""
         if not wish.is_begun:
             self._restraint.refund()
         if isinstance(grant, Connection):
-            self._lent.discard(grant)
+            self._stock.lent.discard(grant)
             self._make_ready(grant)
         else:
-            self._stock.opening -= 1
-            self._restraint.given_up(self._now(), is_probe=grant.is_probe)
-            self._serve()
+            self._supply.take_back(grant)
 
     def changes_at(self, wish: Wish) -> float:
         """See `relay.upstream.waiting.Granter`."""
@@ -263,59 +277,16 @@ class Pool:
         seconds = self._settings.acquire_seconds
         return rejections.exhausted(f"{self._settings.hop}: {why} for {seconds:g} s")
 
-    # Who gets what.
-
-    def _grant(self, wish: Wish, *, takes_idle: bool) -> Grant | None:
-        """A connection, or a place to open one in, for the transaction that is next.
-
-        Args:
-            wish: of that transaction.
-            takes_idle: whether an idle connection will do although a place is to become free.
-
-        Returns:
-            None: it has to wait.
-
-        Raises:
-            Rejection: it need not wait: the hop is left alone, or the pool is closed.
-        """
-        stock, restraint, now = self._stock, self._restraint, self._now()
-        if stock.is_closed:
-            raise self._stopping()
-        has_idle = stock.has_idle
-        refusal = restraint.refusal(now) if wish.prefers_new or not has_idle else None
-        if refusal is not None and not has_idle:
-            raise refusal
-        if not restraint.permits(self._in_flight, now, is_begun=wish.is_begun):
-            return None
-        may_open = refusal is None and stock.has_room and restraint.may_open(now)
-        grant: Grant
-        if may_open and (wish.prefers_new or not has_idle):
-            grant = self._count_place()
-        elif has_idle and (takes_idle or refusal is not None):
-            grant = stock.idle.pop()
-            self._lent.add(grant)
-            if len(stock.idle) < self._settings.min_idle_connections:
-                self._stirred.set()
-        else:
-            return None
-        if not wish.is_begun:
-            restraint.begin(now)
-        return grant
-
     def _at_hand(self) -> Connection | None:
-        """What `_grant` comes to nearly always, in a few steps: an idle one, and no reason not."""
+        """What `grant` comes to nearly always, in a few steps: an idle one, and no reason not."""
         idle, settings = self._stock.idle, self._settings
         if not idle or self._queue or settings.rate_per_second or settings.min_idle_connections:
             return None
-        if idle[-1].failure or self._in_flight >= self._restraint.allowed:
+        if idle[-1].failure or self._stock.in_flight >= self._restraint.allowed:
             return None
         connection = idle.pop()
-        self._lent.add(connection)
+        self._stock.lent.add(connection)
         return connection
-
-    @property
-    def _in_flight(self) -> int:
-        return len(self._lent) + self._stock.opening
 
     def _make_ready(self, connection: Connection) -> None:
         """Keep a connection, or hand it to the first waiter."""
@@ -329,92 +300,10 @@ class Pool:
 
     def _serve(self) -> None:
         """Something may have become possible."""
-        self._stirred.set()
+        self._supply.stir()
         if self._queue:
             self._queue.serve()
-
-    # Opening.
-
-    def _count_place(self) -> Place:
-        self._stock.opening += 1
-        return Place(self._restraint.attempt())
-
-    async def _open(self, place: Place) -> Connection:
-        """Open a connection in a place that is counted already, and tell what comes of it."""
-        started = self._now()
-        try:
-            connection = await self._stock.open()
-        except BaseException as exc:
-            now = self._now()
-            if isinstance(exc, Exception):
-                why = exc.detail if isinstance(exc, Rejection) else f"a fault: {exc!r}"
-                self._tell(Happened.FAILED, why, seconds=now - started)
-            if isinstance(exc, Unusable):
-                self._restraint.failed(
-                    exc, now, is_probe=place.is_probe, has_others=self._stock.stands
-                )
-            else:
-                self._restraint.given_up(now, is_probe=place.is_probe)
-            self._serve()
-            raise
-        self._restraint.succeeded()
-        if self._stock.is_closed:
-            self._stock.dismiss(connection)
-            raise self._stopping()
-        return connection
-
-    async def tend(self) -> None:
-        """Keep idle connections in store, and probe a hop that is left alone; until cancelled.
-
-        One connection is opened at a time. Without this, the first transaction after the time
-        of a breaker is the probe, and no connection is opened before it is needed.
-        """
-        self._restraint.is_tended = True
-        earliest = -inf
-        try:
-            while True:
-                self._stirred.clear()
-                opens_at = max(earliest, self._opens_ahead_at())
-                if opens_at > self._now():
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout_at(None if opens_at == inf else opens_at):
-                            await self._stirred.wait()
-                    continue
-                # Not more often than a breaker would that has just tripped, whatever goes wrong.
-                earliest = self._now() + self._settings.breaker_seconds / 2
-                with suppress(Exception):  # told already, and no message's affair
-                    self._make_ready(await self._open(self._count_place()))
-                    earliest = -inf
-        finally:
-            self._restraint.is_tended = False
-
-    def _opens_ahead_at(self) -> float:
-        """When to open a connection that nobody waits for; infinite: when something stirs."""
-        stock, restraint = self._stock, self._restraint
-        is_wanted = restraint.state is not State.CLOSED or (
-            len(stock.idle) < self._settings.min_idle_connections
-            and self._in_flight < restraint.allowed
-        )
-        if stock.is_closed or not stock.has_room or not is_wanted:
-            return inf
-        return restraint.opening_at(self._now())
-
-    def _stopping(self) -> Rejection:
-        return rejections.exhausted(f"{self._settings.hop}: the relay is stopping")
 
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-    def _tell(
-        self, happened: Happened, detail: str, *, seconds: float = 0.0, transactions: int = 0
-    ) -> None:
-        self._emit(
-            UpstreamEvent(
-                happened=happened,
-                upstream=self._settings.name,
-                detail=detail,
-                seconds=seconds,
-                transactions=transactions,
-            )
-        )

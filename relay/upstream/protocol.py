@@ -15,44 +15,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import NamedTuple, Protocol
 
 from relay.core.capabilities import Capabilities
 from relay.core.reply import Reply, ReplyReader, ReplySyntaxError
-from relay.upstream.wire import WRITE_OCTETS
+from relay.upstream.command import CLOSING, Command, Occupant
+from relay.upstream.outflow import Outflow
 
-# With one more run of octets (`wire.runs`) on top, at most 256 KiB wait in a transport.
-HIGH_WATER_OCTETS = 2 * WRITE_OCTETS
-LOW_WATER_OCTETS = WRITE_OCTETS
 READ_OCTETS = 4096  # of replies, at a time; longer ones take several reads
-CLOSING = 421  # RFC 5321 §3.8: the server closes after this reply, whatever was asked
-
-
-class Command(NamedTuple):
-    """One command, or message data, that is answered by exactly one reply.
-
-    Attributes:
-        line: the command with its CRLF; empty when the octets are written by other means.
-        on_reply: called with the reply, never after a failure.
-        seconds: how long the reply may take, from when it is this command's turn.
-        is_data: whether this is DATA, which 3yz answers and 2yz does not (RFC 5321 §4.3.2).
-    """
-
-    line: bytes
-    on_reply: Callable[[Reply], None]
-    seconds: float
-    is_data: bool = False
-
-    def __str__(self) -> str:
-        """What is answered, for people."""
-        return self.line[:4].decode("ascii") or "the message"
-
-
-class Occupant(Protocol):
-    """Who uses the connection now."""
-
-    def connection_failed(self, why: str, cause: Exception | None) -> None:
-        """The connection is of no more use; no further reply will come."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -79,14 +48,12 @@ class Connection(asyncio.BufferedProtocol):
         "_deadline",
         "_expected",
         "_on_closed",
+        "_outflow",
         "_outstanding",
         "_patience",
-        "_paused",
         "_quiet_since",
         "_reader",
         "_transport",
-        "_unsent",
-        "_writable",
         "capabilities",
         "failure",
         "idle_since",
@@ -111,6 +78,7 @@ class Connection(asyncio.BufferedProtocol):
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self._transport = transport
+        self._outflow = Outflow(transport, self.loop)
         self._on_closed = on_closed
         self._buffer = memoryview(bytearray(READ_OCTETS))
         self._reader = ReplyReader()
@@ -118,10 +86,7 @@ class Connection(asyncio.BufferedProtocol):
         self._outstanding = 0  # how many of the expected replies are to commands already written
         self._deadline = inf
         self._patience = 0.0
-        self._paused = False
-        self._unsent = 0
         self._quiet_since = 0.0  # seen to be so by `check`; 0: not yet
-        self._writable: asyncio.Future[None] | None = None
         self.capabilities = capabilities
         self.security = security
         self.is_secured = is_secured
@@ -130,7 +95,6 @@ class Connection(asyncio.BufferedProtocol):
         self.failure = ""
         self.transactions = 0
         self.opened_at = self.idle_since = self.loop.time()
-        transport.set_write_buffer_limits(high=HIGH_WATER_OCTETS, low=LOW_WATER_OCTETS)
 
     # What the owner of the connection asks of it.
 
@@ -165,22 +129,12 @@ class Connection(asyncio.BufferedProtocol):
     async def drain(self, seconds: float) -> None:
         """Return when more may be written, or an early reply or failure makes it pointless.
 
-        Always lets the loop run once, so that a reply in the middle of the message is seen
-        before the next write fails on a connection that the server has closed behind it.
-
         Args:
             seconds: how long the peer may take without accepting a single octet.
         """
-        if not self._paused:
-            await asyncio.sleep(0)
-            return
-        self._unsent = self._transport.get_write_buffer_size()
-        self.arm(seconds)
-        self._writable = self.loop.create_future()
-        try:
-            await self._writable
-        finally:
-            self._writable = None
+        if self._outflow.is_paused:
+            self.arm(seconds)
+        await self._outflow.drain()
 
     def arm(self, seconds: float) -> None:
         """Fail the connection unless something happens within this time."""
@@ -204,10 +158,8 @@ class Connection(asyncio.BufferedProtocol):
         if self.failure:  # the polite close after QUIT takes too long
             self._transport.abort()
             return
-        if self._writable is not None:
-            unsent = self._transport.get_write_buffer_size()
-            if unsent < self._unsent:  # slow is not dead
-                self._unsent = unsent
+        if self._outflow.is_awaited:
+            if self._outflow.has_moved():  # slow is not dead
                 self.arm(self._patience)
                 return
             self.abort(f"no octet of the message was taken within {self._patience:g} s")
@@ -277,13 +229,13 @@ class Connection(asyncio.BufferedProtocol):
         self._on_closed(self)
 
     def pause_writing(self) -> None:
-        """The transport holds more than `HIGH_WATER_OCTETS`."""
-        self._paused = True
+        """The transport holds more than is good."""
+        self._outflow.is_paused = True
 
     def resume_writing(self) -> None:
-        """The transport holds less than `LOW_WATER_OCTETS` again."""
-        self._paused = False
-        self._wake_writer()
+        """The transport can take more again."""
+        self._outflow.is_paused = False
+        self._outflow.wake()
 
     # Inner workings.
 
@@ -304,7 +256,7 @@ class Connection(asyncio.BufferedProtocol):
         command.on_reply(reply)
         # A reply ends the wait of `drain`, a part of one does not: the peer could fill our
         # memory by saying it octet for octet without reading.
-        self._wake_writer()
+        self._outflow.wake()
         if reply.code == CLOSING:
             self.abort(f"the server closes the connection: {reply}")
         elif self._expected and not self._outstanding:
@@ -324,7 +276,7 @@ class Connection(asyncio.BufferedProtocol):
         self._expected.clear()
         self._outstanding = 0
         self._deadline = inf
-        self._wake_writer()
+        self._outflow.wake()
         occupant, self.occupant = self.occupant, None
         if occupant is not None:
             occupant.connection_failed(why, cause)
@@ -338,7 +290,3 @@ class Connection(asyncio.BufferedProtocol):
         self._fail("QUIT", None)
         self._transport.close()
         self.arm(patience)
-
-    def _wake_writer(self) -> None:
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)

@@ -54,9 +54,14 @@ def auth_failed(detail: str) -> Unusable:
 
 
 def exhausted(detail: str) -> Rejection:
-    """Connections or the rate were used up for too long, or the pool is closed."""
+    """Connections or the rate were used up for too long."""
     reply = own(451, "4.3.2", "No connection to the next hop is free now")
     return Rejection(reply, Reason.UPSTREAM_UNAVAILABLE, detail)
+
+
+def stopping(hop: str) -> Rejection:
+    """The pool is closed, because the relay is about to end."""
+    return exhausted(f"{hop}: the relay is stopping")
 
 
 def lost(detail: str) -> Rejection:

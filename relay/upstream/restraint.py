@@ -12,9 +12,9 @@ from math import inf
 
 from relay.core.reply import Reply
 from relay.upstream.breaker import Backoff, Breaker, Pause, State
+from relay.upstream.command import CLOSING
 from relay.upstream.concurrency import ALWAYS, Concurrency, is_throttling
 from relay.upstream.events import Happened
-from relay.upstream.protocol import CLOSING
 from relay.upstream.rate import TokenBucket
 from relay.upstream.rejections import Unusable
 from relay.upstream.settings import UpstreamSettings
@@ -113,6 +113,8 @@ class Restraint:
         """What a transaction has been waiting for, for people."""
         if not self._bucket.is_ready(now):
             return f"the rate of {self._settings.rate_per_second:g} recipients/s was used up"
+        if not self.may_open(now):
+            return "all connections were busy, and after 421 or 454 no new one was opened"
         maximum = self._settings.max_connections
         if self.allowed < maximum:
             return f"all {self.allowed} connections that the hop bears now, of {maximum}, were busy"

@@ -1,8 +1,8 @@
 """SASL mechanisms from the client's side: what is said, and in answer to what. Pure.
 
 RFC 4954 (AUTH), RFC 4616 (PLAIN), RFC 2195 (CRAM-MD5), RFC 4422 appendix A (EXTERNAL),
-RFC 7628 (OAUTHBEARER), RFC 6750 (bearer tokens), draft-murchison-sasl-login (LOGIN); XOAUTH2
-as Google and Microsoft document it.
+RFC 7628 (OAUTHBEARER), RFC 6750 (bearer tokens), RFC 4013 (SASLprep of names and passwords),
+draft-murchison-sasl-login (LOGIN); XOAUTH2 as Google and Microsoft document it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from relay.core.errors import SyntaxFault
+from relay.core.saslprep import saslprep
 
 
 class Mechanism(StrEnum):
@@ -63,7 +64,10 @@ def script(
         SyntaxFault: a control character that would end the name or the secret early.
     """
     _refuse_controls(username, secret, is_token=mechanism.takes_token)
-    name, octets = username.encode(), secret.encode()
+    takes_password = mechanism in (Mechanism.PLAIN, Mechanism.LOGIN, Mechanism.CRAM_MD5)
+    name, octets = (
+        (_prepared(text) if takes_password else text).encode() for text in (username, secret)
+    )
     match mechanism:
         case Mechanism.PLAIN:
             return Script(b"\0" + name + b"\0" + octets)
@@ -84,6 +88,20 @@ def _refuse_controls(username: str, secret: str, *, is_token: bool) -> None:
     for what, text in (("username", username), ("secret", secret)):
         if "\0" in text or (is_token and not text.isprintable()):
             raise SyntaxFault(f"the {what} has a control character in it")
+
+
+def _prepared(text: str) -> str:
+    """As RFC 4616 §2 asks for; ASCII needs nothing.
+
+    What SASLprep forbids goes as it is: a server that does not prepare may well know it, and one
+    that does refuses it itself.
+    """
+    if text.isascii():
+        return text
+    try:
+        return saslprep(text)
+    except SyntaxFault:
+        return text
 
 
 def _keyed(name: bytes, secret: bytes, challenge: bytes) -> bytes:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from relay.core.dane import TlsaAnswer
 from relay.core.profile import GENERIC, Profile
+from relay.core.wire_trace import Trace
 from relay.upstream.oauth import TokenSource
 from relay.upstream.secret import Secret
 
@@ -145,6 +146,7 @@ class UpstreamSettings:
         breaker_failures: to open a connection, one after the other, until the hop is left alone.
         breaker_seconds: how long at first; doubles up to a minute.
         backoff_seconds: without new connections after 421 or 454; doubles up to half a minute.
+        trace: is told the dialogue of every connection, line by line; None: nobody is.
         timeouts: the patience within a transaction.
 
     Raises:
@@ -185,6 +187,7 @@ class UpstreamSettings:
     breaker_seconds: float = 1
     backoff_seconds: float = 1
     timeouts: Timeouts = field(default_factory=Timeouts)
+    trace: Trace | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         for what, text in (("host", self.host), ("ehlo_name", self.ehlo_name)):

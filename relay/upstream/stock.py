@@ -13,24 +13,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
 
 from relay.core.capabilities import Capabilities
 from relay.upstream.connect import Opener
-from relay.upstream.events import Happened
+from relay.upstream.events import Happened, Tell
 from relay.upstream.protocol import Connection
 from relay.upstream.settings import UpstreamSettings
 
 SWEEP_SECONDS = 1.0  # how late a timeout may be noticed; shorter timeouts make it shorter
-
-
-class Tell(Protocol):
-    """Hears what happened; see `UpstreamEvent`."""
-
-    def __call__(
-        self, happened: Happened, detail: str, *, seconds: float = 0.0, transactions: int = 0
-    ) -> None:
-        """It happened."""
 
 
 class Stock:
@@ -44,6 +34,7 @@ class Stock:
 
     Attributes:
         idle: ready, unused; the one used last stands last.
+        lent: those with a transaction on them.
         opening: how many are counted and not ready yet.
         capabilities: what the hop offered last.
         is_closed: whether no more are wanted.
@@ -67,6 +58,7 @@ class Stock:
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
         self.idle: list[Connection] = []
+        self.lent: set[Connection] = set()
         self.opening = 0
         self.capabilities: Capabilities | None = None
         self.is_closed = False
@@ -77,11 +69,21 @@ class Stock:
         return len(self._staying) + self.opening < self._settings.max_connections
 
     @property
+    def makes_room(self) -> bool:
+        """Whether one is on its way out that still counts; `on_room` is called when it is gone."""
+        return any(connection.failure for connection in self._staying)
+
+    @property
     def has_idle(self) -> bool:
         """Whether the last of `idle` may be used."""
         while self.idle and self.idle[-1].failure:
             self.idle.pop()
         return bool(self.idle)
+
+    @property
+    def in_flight(self) -> int:
+        """How many transactions are under way, as far as connections tell."""
+        return len(self.lent) + self.opening
 
     @property
     def stands(self) -> bool:
@@ -176,11 +178,13 @@ class Stock:
     def _sweep(self) -> None:
         """Close what is idle for too long, and fail what waits for too long."""
         now = asyncio.get_running_loop().time()
-        for connection in (*self._staying, *self._leaving):
-            connection.check(now, keepalive_seconds=self._settings.keepalive_seconds)
-        oldest_allowed = now - self._settings.idle_seconds
-        while self.idle and self.idle[0].idle_since <= oldest_allowed:
-            self.dismiss(self.idle.pop(0))
-        self._sweep_timer = None
-        if self._staying or self._leaving:
-            self._schedule_sweep()
+        try:
+            for connection in (*self._staying, *self._leaving):
+                connection.check(now, keepalive_seconds=self._settings.keepalive_seconds)
+            oldest_allowed = now - self._settings.idle_seconds
+            while self.idle and self.idle[0].idle_since <= oldest_allowed:
+                self.dismiss(self.idle.pop(0))
+        finally:  # without the next one, nothing would have an end
+            self._sweep_timer = None
+            if self._staying or self._leaving:
+                self._schedule_sweep()

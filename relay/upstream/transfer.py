@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from relay.core.errors import Rejection
 from relay.core.reply import Reply
 from relay.upstream import rejections
-from relay.upstream.protocol import Command, Connection
+from relay.upstream.command import Command
+from relay.upstream.protocol import Connection
 from relay.upstream.settings import UpstreamSettings
 from relay.upstream.wire import bdat_runs, data_runs
 

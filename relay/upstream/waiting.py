@@ -91,6 +91,10 @@ class Queue:
     def __len__(self) -> int:
         return len(self._begun) + len(self._others)
 
+    def has_before(self, wish: Wish) -> bool:
+        """Whether anybody would stand before."""
+        return bool(self._begun) or (bool(self._others) and not wish.is_begun)
+
     async def wait(self, wish: Wish) -> Grant:
         """Stand at the end, behind all or behind those that were begun before.
 

@@ -199,7 +199,7 @@ def dot_stuffed(parts: Iterable[bytes]) -> Iterator[bytes]:
             yield b"."
         elif tail.endswith(b"\r") and part.startswith(b"\n."):
             stuffed = b"\n." + part[1:]
-        if b"\r\n." in stuffed:
+        if b"." in stuffed and b"\r\n." in stuffed:
             stuffed = stuffed.replace(b"\r\n.", b"\r\n..")
         yield stuffed
         tail = part[-2:] if len(part) > 1 else (tail + part)[-2:]

@@ -5,8 +5,9 @@ standard input and answers each with one line of JSON:
 
 * `plain N`, `tls N`: N more clients connect, say EHLO, and fall silent
 * `slow N`: N more clients begin a message and send an octet of it now and then
-* `finish`: the slow ones end their messages, the idle ones say NOOP, all of them QUIT; the answer
-  has how many replies of which code there were for each kind
+* `finish`: the slow ones end their messages, the idle ones say NOOP, all of them QUIT
+
+An answer has how many heard what: codes, and the whole text of a refusal.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -36,12 +38,20 @@ class Client:
         self._writer = writer
 
     async def ask(self, octets: bytes = b"") -> str:
-        """Send something, if anything, and read one reply; its code."""
+        """Send something, if anything, and read one reply.
+
+        Returns:
+            Its code; of a refusal its last line, and what happened when none came.
+        """
         self.send(octets)
-        async with asyncio.timeout(REPLY_SECONDS):
-            while (line := await self._reader.readline())[3:4] == b"-":
-                pass
-        return line[:3].decode("ascii") or "closed"
+        try:
+            async with asyncio.timeout(REPLY_SECONDS):
+                while (line := await self._reader.readline())[3:4] == b"-":
+                    pass
+        except (OSError, TimeoutError) as exc:
+            return type(exc).__name__
+        text = line.decode("utf-8", "backslashreplace").strip() or "closed"
+        return text if line[:1] in b"45" else text[:3]
 
     def send(self, octets: bytes) -> None:
         """Send something."""
@@ -50,7 +60,8 @@ class Client:
     async def leave(self) -> None:
         """Say goodbye."""
         self.send(b"QUIT\r\n")
-        await self._reader.read()
+        with suppress(OSError):
+            await self._reader.read()
         self._writer.close()
 
 
@@ -77,13 +88,13 @@ class Crowd:
             port = self._ports["tls" if kind == "tls" else "plain"]
             tls = self._tls if kind == "tls" else None
             client = Client(*await asyncio.open_connection(self._host, port, ssl=tls))
-            self._clients[kind].append(client)
             codes = [await client.ask(), await client.ask(b"EHLO crowd.test\r\n")]
             if kind == "slow":
                 codes.append(await client.ask(b"MAIL FROM:<%b>\r\n" % self._sender))
                 codes.append(await client.ask(b"RCPT TO:<%b>\r\n" % self._recipient))
                 codes.append(await client.ask(b"DATA\r\n"))
                 client.send(b"From: %b\r\nSubject: " % self._sender)
+            self._clients[kind].append(client)  # not before: whoever is there is made to dribble
         return " ".join(codes)
 
     async def dribble(self) -> None:
@@ -100,7 +111,7 @@ class Crowd:
                 await asyncio.sleep(OCTET_PAUSE_SECONDS)
 
     async def finish(self) -> dict[str, dict[str, int]]:
-        """End every message and every session; the codes of the last replies."""
+        """End every message and every session; the last replies."""
         self._is_over.set()
         codes: dict[str, dict[str, int]] = {}
         for kind, clients in self._clients.items():
@@ -162,12 +173,12 @@ class CrowdProcess:
         self._process.communicate()
 
     def gather(self, kind: str, count: int) -> dict[str, int]:
-        """Let more clients come: "plain", "tls" or "slow"; the codes that each heard, counted."""
+        """Let more clients come: "plain", "tls" or "slow"; what each heard, counted."""
         told: dict[str, int] = self._ask(f"{kind} {count}")
         return told
 
     def finish(self) -> dict[str, dict[str, int]]:
-        """Let all come to an end; by kind, the codes of the last replies, counted."""
+        """Let all come to an end; by kind, the last replies, counted."""
         told: dict[str, dict[str, int]] = self._ask("finish")
         return told
 

@@ -42,7 +42,8 @@ class _OpenGate:
         return ""
 
 
-def _fill(keys_dir: Path, domains: int) -> None:
+def fill(keys_dir: Path, domains: int) -> None:
+    """Give d00000.example and its successors a key each, selector s1."""
     made = []
     for _ in range(min(domains, _DISTINCT_KEYS)):
         key = rsa.generate_private_key(65537, 2048)
@@ -111,7 +112,7 @@ def main() -> None:
     for domains in (1, most):
         keys_dir = Path(tempfile.mkdtemp(prefix="domains-"))
         try:
-            _fill(keys_dir, domains)
+            fill(keys_dir, domains)
             asyncio.run(_measure(keys_dir, domains))
             print()
         finally:

@@ -32,7 +32,7 @@ from relay.config.settings import Config
 from relay.core.dkim.algorithm import Algorithm
 from relay.core.events import Event, TransactionEnded
 from relay.keyring.writing import write_key_pair
-from relay.service import running
+from relay.service.relay import running
 from tests.bench.ledger_entries import Entry, Ledger
 from tests.fakes.erratic import ErraticSmarthost
 from tests.fakes.jumping_loop import run_jumping

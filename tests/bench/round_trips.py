@@ -24,7 +24,7 @@ import aiosmtplib
 from relay.config.settings import Config
 from relay.core.dkim.algorithm import Algorithm
 from relay.keyring.writing import write_key_pair
-from relay.service import running
+from relay.service.relay import running
 from relay.upstream.pool import Pool
 from tests.fakes.delaying import delaying_wire
 from tests.fakes.pools import BODY, HEADER, MESSAGE, mail_from, pool_to, rcpt_to

@@ -1,7 +1,9 @@
 """`python -m tests.bench.signing`: what one signature costs, against dkimpy in the same run.
 
 "Whole sign" is what the relay does for one message: octets in blocks of 64 KiB into the reader,
-body hash, fields, draft, RSA-2048, seal. Best of several, one core, milliseconds.
+body hash, fields, draft, RSA-2048, seal. Body hash (with canonicalization) and header
+canonicalization (with the split into fields; all of them) are parts of it. Best of several, one
+core, milliseconds.
 """
 
 from __future__ import annotations
@@ -99,14 +101,21 @@ def main() -> None:
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     bare = best(lambda: sign_digest(key, bytes(32)))
     print(f"bare RSA-2048 {bare:.3f} ms; one core")
-    print("| body | whole sign ms | of bare RSA | dkimpy ms | ratio | longest step ms | MiB over |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| body | body hash ms | header canonicalization ms | whole sign ms | of bare RSA "
+        "| dkimpy ms | ratio | longest step ms | MiB over |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
     for name in ("small", "text100k", "medium", "text5m", "large"):
         octets = _octets(name)
+        header, _, body = octets.partition(b"\r\n\r\n")
+        hashing = best(partial(_hash, body))
+        canonicalizing = best(partial(_fields, header + b"\r\n"))
         ours = best(partial(whole_sign, octets, key))
         theirs = best(partial(dkimpy_sign, octets, pem))
         print(
-            f"| {name} {len(octets)} | {ours:.3f} | {ours / bare:.2f} | {theirs:.2f} "
+            f"| {name} {len(octets)} | {hashing:.3f} | {canonicalizing:.4f} "
+            f"| {ours:.3f} | {ours / bare:.2f} | {theirs:.2f} "
             f"| {theirs / ours:.1f} | {longest_step(octets):.2f} "
             f"| {peak_over_message(octets, key):.2f} |"
         )
@@ -149,15 +158,15 @@ HOSTILE: dict[str, tuple[Callable[[bytes], object], bytes, int]] = {
     "line ends": (_hash, b"\r\n", 200_000),
     "blank lines": (_hash, b" \r\n", 200_000),
     "tabs": (_hash, b"\t\t\tx", 200_000),
-    "folded field": (lambda octets: _fields(b"X: y\r\n" + octets), b" \t  z\r\n", 20_000),
-    "fields": (_fields, b"x:  y\r\n", 20_000),
-    "colons": (_fields, b"x::::\r\n", 20_000),
+    "folded field": (lambda octets: _fields(b"X: y\r\n" + octets), b" \t  z\r\n", 5_000),
+    "fields": (_fields, b"x:  y\r\n", 5_000),
+    "colons": (_fields, b"x::::\r\n", 5_000),
     "quotes": (_addresses, b'"a"', 20_000),
     "open quotes": (_addresses, b'"\\', 20_000),
     "nested comments": (_addresses, b"(", 100_000),
     "angles": (_addresses, b"<", 50_000),
     "commas": (_addresses, b"a@b.c,", 20_000),
-    "parts": (_parts, b"--b\r\n\r\nx\xff\r\n", 5_000),
+    "parts": (_parts, b"--b\r\n\r\nx\xff\r\n", 2_000),
     "long parts": (_parts, b"--b\r\n\r\n\xff" + b" = \t" * 200 + b"\r\n", 200),
     "tags": (_tags, b" \t\r\n=x", 50_000),
 }

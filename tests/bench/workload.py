@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _WORDS = (
     "the",
@@ -31,6 +31,7 @@ class Workload:
         sessions: how many at a time.
         messages: how many in one run.
         is_kept: whether a session sends more than one message.
+        is_timed: whether each message is timed by itself, one after the other.
     """
 
     name: str
@@ -39,15 +40,23 @@ class Workload:
     sessions: int
     messages: int
     is_kept: bool = True
+    is_timed: bool = False
+
+    def scaled(self, scale: float) -> Workload:
+        """The same with more or fewer messages; each session has one at least."""
+        return replace(self, messages=max(self.sessions, round(self.messages * scale)))
 
 
 WORKLOADS = {
     w.name: w
     for w in (
-        Workload("small", 2048, "plain", 20, 3000),
-        Workload("small-c", 2048, "plain", 20, 3000, is_kept=False),
-        Workload("medium", 100_000, "html", 20, 500),
-        Workload("large", 5_000_000, "base64", 4, 20),
+        Workload("small", 2048, "plain", 20, 5000),
+        Workload("small-c", 2048, "plain", 20, 5000, is_kept=False),
+        Workload("medium", 100_000, "html", 20, 1000),
+        Workload("large", 5_000_000, "base64", 4, 24),
+        Workload("large20", 5_000_000, "base64", 20, 20),  # all at once: the memory case
+        Workload("latency", 2048, "plain", 1, 500, is_timed=True),
+        Workload("latency-c", 2048, "plain", 1, 500, is_kept=False, is_timed=True),
     )
 }
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from relay.core.dkim.query import TxtAnswer, TxtOutcome
-from relay.dns.authorities import Hop, ServerAnswer, Survey, Trouble
 from relay.dns.dnssec import DnssecState
+from relay.dns.survey import Hop, ServerAnswer, Survey, Trouble
 from tests.fakes.resolver import FakeResolver
 
 _OUTCOMES = {Trouble.TIMEOUT: TxtOutcome.TIMEOUT}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ssl
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import trustme
@@ -38,15 +39,18 @@ class Certificates:
         self.ca_file = str(folder / "ca.pem")
         self._ca.cert_pem.write_to_path(self.ca_file)
 
-    def server(self, *names: str) -> ssl.SSLContext:
+    def server(self, *names: str, until: datetime | None = None) -> ssl.SSLContext:
         """The context of a server with these names or addresses; 127.0.0.1 without any."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._ca.issue_cert(*(names or ("127.0.0.1", "localhost"))).configure_cert(context)
+        names = names or ("127.0.0.1", "localhost")
+        self._ca.issue_cert(*names, not_after=until).configure_cert(context)
         return context
 
-    def files(self, *names: str, stem: str = "listener") -> tuple[Path, Path]:
+    def files(
+        self, *names: str, stem: str = "listener", until: datetime | None = None
+    ) -> tuple[Path, Path]:
         """A certificate with its chain and its key as PEM files, written over older ones."""
-        issued = self._ca.issue_cert(*(names or ("127.0.0.1", "localhost")))
+        issued = self._ca.issue_cert(*(names or ("127.0.0.1", "localhost")), not_after=until)
         certificate, key = self._folder / f"{stem}.pem", self._folder / f"{stem}.key"
         certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
         key.write_bytes(issued.private_key_pem.bytes())

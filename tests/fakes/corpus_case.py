@@ -47,6 +47,7 @@ class Refused:
 Expectation = Relayed | Refused
 
 ILL_FORMED = Refused(554, "5.6.0")  # not a message that can be signed as it is
+TOO_LARGE = Refused(552, "5.3.4")  # its header section is over a limit
 NOT_CONVERTIBLE = Refused(554, "5.6.3")  # what the hop cannot carry may not be re-encoded
 BAD_AUTHOR = Refused(550, "5.6.0")  # From or Sender is not as RFC 5322 wants it
 NOT_OURS = Refused(550, "5.7.1")  # a From domain without a key here

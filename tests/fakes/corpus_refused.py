@@ -9,6 +9,7 @@ from __future__ import annotations
 from tests.fakes.corpus_case import (
     BAD_AUTHOR,
     ILL_FORMED,
+    TOO_LARGE,
     Case,
     compose,
     whole,
@@ -59,16 +60,16 @@ REFUSED: tuple[Case, ...] = (
     with_header(
         "too-many-fields",
         b"".join(b"X-%d: 1\r\n" % number for number in range(OVER_HEADER_FIELDS)),
-        expected=ILL_FORMED,
+        expected=TOO_LARGE,
     ),
     with_header(
         "header-section-too-large",
         (b"X-Note: " + b"y" * 900 + b"\r\n") * (OVER_HEADER_OCTETS // 900),
-        expected=ILL_FORMED,
+        expected=TOO_LARGE,
     ),
     with_header(
         "header-section-without-end",
         b"X-Note: " + b"y" * OVER_HEADER_OCTETS + b"\r\n",
-        expected=ILL_FORMED,
+        expected=TOO_LARGE,
     ),
 )

@@ -23,11 +23,12 @@ from relay.core.routing import RouteRule, SigningPolicy
 from relay.flow import Terms
 from relay.listener.bind import Binding
 from relay.listener.endpoint import PLAIN, Endpoint
+from relay.listener.limits import SessionLimits
 from relay.listener.logins import LoginLimits, Logins
 from relay.listener.memory import Memory
-from relay.listener.session import Session, SessionLimits
+from relay.listener.session import Session
 from relay.listener.sockets import Listeners
-from relay.listener.transit import Station, Upstream, Way
+from relay.listener.station import Station, Upstream, Way
 from relay.upstream.pool import Pool
 from relay.upstream.route import Route
 from tests.fakes.smtp_client import MemoryClient

@@ -12,7 +12,8 @@ from relay.dns.gate import RecordGate
 from relay.keyring.files import read_key_file
 from relay.keyring.writing import WrittenKey, write_key_pair
 from relay.rotation.plan import Order, Policy
-from relay.rotation.rotation import Progress, Rotation, Surroundings
+from relay.rotation.rotation import Progress, Rotation
+from relay.rotation.surroundings import Surroundings
 from tests.fakes.zone import FakeZone
 
 DOMAIN = "example.com"

@@ -49,7 +49,7 @@ SPOKEN: dict[str, tuple[Step, ...]] = {
 # The usual reply in another way: in single octets, twice at once, one octet in a while.
 ODDLY_SAID = ("split", "twice", "slow")
 FAULTS = ("refused", *SILENT, *SPOKEN, *ODDLY_SAID)
-PASSED_ON = ("421", "451", "554")
+PASSED_ON = {"421": "451", "451": "451", "554": "554"}  # what a client hears of it
 SLOW_SECONDS = 2.0  # between two octets; a whole reply takes longer than anybody waits
 # A kept connection that does so before it has answered anything is replaced, once.
 REPLACED_WHEN_KEPT = (*SILENT, "421", "garbage", "long", "slow")
@@ -112,7 +112,7 @@ class Case:
         if self.is_kept and self.stage == "mail" and self.fault in REPLACED_WHEN_KEPT:
             return ("sent",)
         if self.fault in PASSED_ON:
-            return (self.fault,)
+            return (PASSED_ON[self.fault],)
         if self.fault == "split" or (self.fault in ("251", "252") and self.stage != "data"):
             return ("sent",)
         if self.fault == "twice" and self.stage == "mail" and self.verb == "BDAT":
@@ -136,7 +136,7 @@ def _outcome_of_opening(stage: str, fault: str) -> str:
 def _outcome_within_message(fault: str) -> str:
     """Passed on, or lost; a server that reads on and says nothing has the message."""
     if fault in PASSED_ON:
-        return fault
+        return PASSED_ON[fault]
     if fault in ("split", "twice"):
         return "452"
     return "unknown" if fault == "black hole" else "lost"
@@ -145,7 +145,7 @@ def _outcome_within_message(fault: str) -> str:
 def _outcome_after_message(fault: str) -> str:
     """Passed on, or unknown."""
     if fault in PASSED_ON:
-        return fault
+        return PASSED_ON[fault]
     return "sent" if fault in ("split", "251", "252", "twice") else "unknown"
 
 

@@ -239,7 +239,7 @@ async def attempt(pool: Pool, body: bytes) -> str:
             Reason.UPSTREAM_LOST: "lost",
             Reason.OUTCOME_UNKNOWN: "unknown",
         }[rejection.reason]
-    assert str(answer.code) in (*PASSED_ON, "452") or answer.is_positive
+    assert str(answer.code) in (*PASSED_ON.values(), "452") or answer.is_positive
     return "sent" if answer.is_positive else str(answer.code)
 
 

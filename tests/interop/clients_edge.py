@@ -263,7 +263,7 @@ def _environment() -> dict[str, str]:
     """The test's environment without settings of a relay, and with the checkout importable."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("DKIM_RELAY")}
     path = [str(ROOT), *filter(None, [kept.get("PYTHONPATH")])]
-    return kept | {"PYTHONPATH": os.pathsep.join(path)}
+    return kept | {"PYTHONPATH": os.pathsep.join(path), "DKIM_RELAY_ADMIN__ADDRESS": ""}
 
 
 def _quoted(text: str) -> str:

@@ -67,7 +67,7 @@ def send_with_nodemailer(
         AssertionError: the script itself failed.
     """
     node = require_program("node", "nodejs")
-    modules = _installed() / "node_modules"
+    modules = installed_folder() / "node_modules"
     done = run(
         [node, str(SOURCE / "send.js")],
         given=json.dumps({"transport": transport, "messages": messages}).encode("utf-8"),
@@ -86,7 +86,7 @@ def send_with_nodemailer(
     ]
 
 
-def _installed() -> Path:
+def installed_folder() -> Path:
     """The folder with the package in it, made once for each lock file; or the test is skipped."""
     npm = require_program("npm", "npm")
     lock = (SOURCE / "package-lock.json").read_bytes()

@@ -54,6 +54,7 @@ class RelayProcess:
             "DKIM_RELAY_UPSTREAM__URL": f"smtp://{LOOPBACK}:{upstream_port}",
             "DKIM_RELAY_UPSTREAM__TLS": "none",
             "DKIM_RELAY_DNS__GATE": "off",
+            "DKIM_RELAY_ADMIN__ADDRESS": "",
             **(settings or {}),
         }
         self._program = Program(

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from relay.core.dkim.query import TxtOutcome
-from relay.dns.authorities import Authorities, ServerAnswer, Trouble
+from relay.dns.authorities import Authorities
 from relay.dns.dnssec import DnssecState, ResolverDnssec
+from relay.dns.survey import ServerAnswer, Trouble
 from tests.fakes.bind import Bind, bogus_anchor
 from tests.fakes.processes import free_port, wait_until
 from tests.interop.relay_process import make_key

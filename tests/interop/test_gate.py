@@ -10,8 +10,10 @@ import pytest
 
 from relay.core.dkim.record import record_text, split_strings
 from relay.dns.authorities import Authorities
-from relay.dns.gate import Pace, RecordGate, RecordState
+from relay.dns.gate import RecordGate
+from relay.dns.judge import RecordState
 from relay.dns.resolver import DnsResolver
+from relay.dns.standing import Pace
 from tests.fakes.bind import Bind
 from tests.fakes.keys import rsa_key
 from tests.fakes.processes import free_port

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 from hypothesis import HealthCheck, given, seed, settings
 
-from tests.transcript.fuzzing import ACTS, CUTS, SETTINGS, Act, Setting, survives
+from tests.transcript.fuzz_words import ACTS, CUTS, Act
+from tests.transcript.fuzzing import SETTINGS, Setting, survives
 
 EXAMPLES_PER_ROUND = 500
 

@@ -40,6 +40,7 @@ INVALID = "S: 501 5.5.2 Not a valid response"
 BAD_SEQUENCE = "S: 503 5.5.1 Bad sequence of commands"
 TOO_LONG = "S: 500 5.5.6 Authentication exchange line is too long"
 TOO_MANY = "S: 421 4.7.0 Too many failed logins, try again later"
+ENOUGH = "S: 421 4.7.0 Too many failed logins in one session"
 MAIL = "C: MAIL FROM:<a@example.com>\nS: 250 2.1.0 OK"
 BYE = "C: QUIT\nS: 221 2.0.0 Goodbye"
 
@@ -335,7 +336,7 @@ async def test_the_third_failure_is_the_last(edge: Edge) -> None:
             [
                 *(GREETING, EHLO, f"C: AUTH PLAIN {WRONG}", FAILED),
                 *(f"C: AUTH PLAIN {unknown}", FAILED, f"C: AUTH LOGIN {USER}", ASK_PASS),
-                *(f"C: {b64('wrong')}", FAILED, TOO_MANY),
+                *(f"C: {b64('wrong')}", FAILED, ENOUGH),
             ]
         ),
     )
@@ -345,6 +346,18 @@ async def test_the_third_failure_is_the_last(edge: Edge) -> None:
     failed = [dict(e.fields) for e in noted if e.name == "client.login_failed"]
     assert [f["login"] for f in failed] == ["app", "nobody", "app"]
     assert {f["client"] for f in failed} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+async def test_how_many_failures_a_session_has(make: Make, most: int) -> None:
+    """As many as the settings say."""
+    edge = make(limits=replace(PATIENT, max_failed_logins=most))
+    client = edge.client()
+    failures = [f"C: AUTH PLAIN {WRONG}\n{FAILED}"] * most
+    await hold(client, "\n".join([GREETING, EHLO, *failures, ENOUGH]))
+    assert await client.rest() == b""
+    reached = [dict(e.fields) for e in edge.events if isinstance(e, Noted)]
+    assert [f["limit"] for f in reached if "limit" in f] == ["max_failed_logins_per_session"]
 
 
 async def test_an_address_that_fails_too_often(make: Make) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from relay.core.errors import Reason
 from relay.core.events import Outcome
 from relay.core.message import ReadLimits
 from tests.fakes.edge import READ_LIMITS, Edge
@@ -28,11 +29,8 @@ S: 354 End data with <CR><LF>.<CR><LF>
 OPENING_OCTETS = b"HELO c\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n"
 QUEUED = "S: 250 2.0.0 Ok: queued as 4F\n"
 BYE = "C: QUIT\nS: 221 2.0.0 Goodbye"
-AGAIN = (
-    "C: MAIL FROM:<>\nS: 250 2.1.0 OK\nC: RCPT TO:<b@example.net>\nS: 250 2.1.5 Ok\n"
-    "C: DATA\nS: 354 End data with <CR><LF>.<CR><LF>\n"
-    "C: From: a@example.com\nC:\x20\nC: Again.\nC: .\n" + QUEUED
-)
+RESTART = OPENING.partition("S: 250 relay.example\n")[2]
+AGAIN = f"{RESTART}C: From: a@example.com\nC:\x20\nC: Again.\nC: .\n" + QUEUED
 
 
 @pytest.mark.parametrize(
@@ -133,8 +131,49 @@ async def test_a_header_section_over_its_limit(converse: Conversation) -> None:
     field = "C: X: " + "x" * 400 + "\n"
     await converse(
         f"{OPENING}C: From: a@example.com\n{field * 51}C:\x20\nC: .\n"
-        f"S: 554 5.6.0 Header section is over the size limit\n{AGAIN}{BYE}"
+        f"S: 552 5.3.4 Header section is over the limit (limits.max_header_bytes)\n{AGAIN}{BYE}"
     )
+
+
+@pytest.mark.parametrize(
+    ("limits", "passes", "is_over", "said"),
+    [
+        (
+            {"max_header_octets": 60},
+            "X: " + "x" * 34,
+            "X: " + "x" * 35,
+            "Header section is over the limit (limits.max_header_bytes)",
+        ),
+        (
+            {"max_header_fields": 3},
+            "X: 1\nC: X: 1",
+            "X: 1\nC: X: 1\nC: X: 1",
+            "Too many header fields (limits.max_header_fields)",
+        ),
+        (
+            {"max_field_octets": 30},
+            "X: " + "x" * 25,
+            "X: " + "x" * 26,
+            "A header field is over the limit (limits.max_header_field_bytes)",
+        ),
+    ],
+    ids=["section", "fields", "field"],
+)
+async def test_what_a_header_section_is_over(
+    limits: dict[str, int], passes: str, is_over: str, said: str
+) -> None:
+    """At a limit it passes; beyond, the client hears which one it is and how it is set."""
+    edge = Edge(read_limits=replace(READ_LIMITS, **limits))  # type: ignore[arg-type]  # all int
+    message = "C: From: a@example.com\nC: {}\nC:\x20\nC: .\n"
+    await Conversation(edge, Segments.WHOLE)(
+        f"{OPENING}{message.format(passes)}{QUEUED}"
+        f"{RESTART}{message.format(is_over)}S: 552 5.3.4 {said}\n{BYE}"
+    )
+    first, second = edge.endings
+    assert first.outcome is Outcome.RELAYED
+    assert second.outcome is Outcome.REJECTED
+    assert second.reason is Reason.MESSAGE_SIZE
+    assert second.detail == said
 
 
 MIB = 1024 * 1024

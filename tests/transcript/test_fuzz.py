@@ -8,16 +8,8 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.transcript.fuzzing import (
-    ACTS,
-    CUTS,
-    GOOD,
-    MESSAGE,
-    SETTINGS,
-    Act,
-    Setting,
-    survives,
-)
+from tests.transcript.fuzz_words import ACTS, CUTS, GOOD, MESSAGE, Act
+from tests.transcript.fuzzing import SETTINGS, Setting, survives
 
 
 @settings(max_examples=200)

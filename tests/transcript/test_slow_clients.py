@@ -135,6 +135,18 @@ async def test_a_message_that_comes_too_slowly(edge: Edge, pass_time: Pass, comm
     assert edge.memory.octets == 0
 
 
+@pytest.mark.parametrize("grace", [2.0, 30.0, 90.0])
+async def test_the_grace_of_a_message(edge: Edge, pass_time: Pass, grace: float) -> None:
+    """Before it is over, the rate is not looked at."""
+    edge.limits = replace(SLOW, data_grace_seconds=grace)
+    client = await ready(edge, OPENING + b"DATA\r\n")
+    pass_time(grace - 1)
+    await turn()
+    assert not client.is_closed
+    pass_time(2)
+    assert (await client.rest()).endswith(TOO_SLOW)
+
+
 @pytest.mark.parametrize("command", [b"DATA\r\n", b"BDAT 100000 LAST\r\n"])
 async def test_a_message_at_the_least_rate(edge: Edge, pass_time: Pass, command: bytes) -> None:
     """It may take as long as it needs."""

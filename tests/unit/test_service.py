@@ -21,7 +21,7 @@ from relay.core.errors import ConfigError
 from relay.core.events import Event, Noted, Outcome, TransactionEnded
 from relay.keyring.writing import WrittenKey, write_key_pair
 from relay.listener.sockets import Listeners
-from relay.service import running
+from relay.service.relay import running
 from relay.upstream.settings import Tls
 from tests.fakes.dns_server import LoopbackDNS
 from tests.fakes.smarthost import Fault, Smarthost, reply, unused_port

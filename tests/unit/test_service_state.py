@@ -14,7 +14,7 @@ from relay.core.errors import ConfigError
 from relay.core.events import Event, Noted
 from relay.keyring.writing import WrittenKey, write_key_pair
 from relay.listener.sockets import Listeners
-from relay.service import running
+from relay.service.relay import running
 from tests.fakes.dns_server import LoopbackDNS
 from tests.fakes.smarthost import Smarthost, unused_port
 from tests.fakes.smtp_client import SocketClient

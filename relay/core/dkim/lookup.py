@@ -10,23 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relay.core.address import a_label
-from relay.core.dkim.algorithm import MIN_RSA_BITS, Algorithm
+from relay.core.dkim.algorithm import Algorithm
+from relay.core.dkim.causes import Kind, why_excluded, why_unreadable
 from relay.core.dkim.query import TxtAnswer, TxtOutcome
-from relay.core.dkim.record import TXT_STRING_OCTETS, KeyRecord, parse_record
+from relay.core.dkim.record import KeyRecord, parse_record
 from relay.core.dkim.signature import Signature
 from relay.core.dkim.tags import TagFault
 from relay.core.dkim.verdict import Finding, Result
 from relay.core.excerpt import excerpt
 
 MAX_RECORDS = 10  # at one name; the rest is somebody's mistake, or an attack
-_AS_PRINTED = "publish it as dkim-relay keys record prints it"
-# What stands at the name of a key by mistake, by how it begins.
-_NOT_KEYS = (
-    (b"v=spf1", "an SPF record, not a key: a wildcard record, or the wrong name"),
-    (b"v=dmarc1", "a DMARC record, not a key: a wildcard record, or the wrong name"),
-    (b"o=~", "a DomainKeys policy record, which means nothing today"),
-    (b"o=-", "a DomainKeys policy record, which means nothing today"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +91,10 @@ def _no_answer(name: str, answer: TxtAnswer) -> Finding | None:
 
 def _malformed(name: str, octets: bytes, fault: TagFault) -> Finding:
     cause = f"the record at {name} is malformed: {excerpt(str(fault), 200)}"
-    fix = _AS_PRINTED
-    start = octets.strip()[:12].lower()
-    known = next((what for prefix, what in _NOT_KEYS if start.startswith(prefix)), "")
-    if known:
-        cause, fix = f"what stands at {name} is {known}", f"delete it, and {_AS_PRINTED}"
-    elif b'"' in octets or b"\\" in octets:
-        cause += "; quotes or backslashes became part of it"
-        fix = "enter it without quotes and backslashes, the DNS console adds its own"
-    elif len(octets) == TXT_STRING_OCTETS:
-        cause += "; it has the length of one string, so the rest was probably cut off"
-        fix = f"enter it as several strings of at most {TXT_STRING_OCTETS} octets"
-    return Finding(Result.PERMERROR, f"{cause} (it begins {excerpt(octets, 40)!r})", fix)
+    why = why_unreadable(octets)
+    if why.kind is not Kind.MALFORMED:
+        cause += f"; {why.what}"
+    return Finding(Result.PERMERROR, f"{cause} (it begins {excerpt(octets, 40)!r})", why.fix)
 
 
 def _exclusion(
@@ -122,15 +107,9 @@ def _exclusion(
     if record.key_type != algorithm.key_type:
         cause = f"the record at {name} has k={record.key_type}, the signature a={algorithm}"
         return Finding(Result.PERMERROR, cause, "publish the record of the key that signs")
-    if record.hashes and "sha256" not in record.hashes:
-        cause = f"h={':'.join(sorted(record.hashes))} of the record at {name} excludes sha256"
-        return Finding(Result.PERMERROR, cause, "remove h= from the record")
-    if not record.services & {"*", "email"}:
-        cause = f"s={':'.join(sorted(record.services))} of the record at {name} excludes email"
-        return Finding(Result.PERMERROR, cause, "remove s= from the record")
-    if algorithm is Algorithm.RSA_SHA256 and record.public.bits < MIN_RSA_BITS:
-        cause = f"an RSA key of {record.public.bits} bits must not be relied upon (RFC 8301)"
-        return Finding(Result.POLICY, cause, "make a key of 2048 bits: dkim-relay keys new")
+    if (why := why_excluded(record)) is not None:
+        result = Result.POLICY if why.kind is Kind.SHORT_KEY else Result.PERMERROR
+        return Finding(result, f"{why.what} (the record at {name})", why.fix)
     if record.is_strict and (domain := _auid_domain(signature)) != signature.domain:
         cause = f"i= has the domain {domain}, and t=s of the record permits {signature.domain} only"
         return Finding(Result.PERMERROR, cause, "leave i= out, or take t=s out of the record")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from click.testing import CliRunner, Result
 from relay.cli import main
 from relay.core.dkim.algorithm import Algorithm
 from relay.keyring.writing import write_key_pair
+from tests.fakes.streams import Stdin
 
 MESSAGE = b"From: Jane <jane@example.com>\r\nSubject: x\r\nBcc: b@example.net\r\n\r\nHello.\r\n"
 EIGHT_BIT = (
@@ -34,12 +34,6 @@ from_addresses = ["example.com"]
 expire_seconds = 3600
 """
 Run = Callable[..., Result]
-
-
-class Stdin(io.BytesIO):
-    """Standard input has a name."""
-
-    name = "<stdin>"
 
 
 @pytest.fixture

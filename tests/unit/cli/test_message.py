@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
@@ -17,17 +16,12 @@ from click.testing import CliRunner, Result
 from relay.cli import main
 from relay.core.dkim.algorithm import Algorithm
 from relay.keyring.writing import write_key_pair
+from tests.fakes.streams import Stdin
 
 ROOT = Path(__file__).parents[3]
 MESSAGE = b"From: a@example.com\r\nTo: b@example.net\r\nSubject: x\r\n\r\nHello.\r\n"
 NAME = "s1._domainkey.example.com"
 Run = Callable[..., Result]
-
-
-class Stdin(io.BytesIO):
-    """Standard input has a name."""
-
-    name = "<stdin>"
 
 
 @pytest.fixture

@@ -75,7 +75,8 @@ def test_by_hand(run: Run, first: WrittenKey, server: LoopbackDNS, tmp_path: Pat
     assert len(list((tmp_path / "keys" / DOMAIN).glob("*.pem"))) == 2
     server.records = {**server.records, **record}
     status = json.loads(run(keys, "status", "--json").stdout)
-    assert [key["signs"] for key in status[0]["keys"]] == [True, True]
+    assert [key["role"] for key in status[0]["keys"]] == ["signs", "ready"]
+    assert [key["signs"] for key in status[0]["keys"]] == [True, False]
     early = run(keys, "retire", DOMAIN)
     assert early.exit_code == 0
     assert "Nothing to end yet: s1" in early.stderr
@@ -91,7 +92,7 @@ def test_status_for_people(run: Run, first: WrittenKey) -> None:
     """The key with its times; nothing is due."""
     result = run(keys, "status", DOMAIN)
     assert result.exit_code == 0
-    assert result.stdout.startswith("example.com\n  s1  ed25519 256  can sign\n")
+    assert result.stdout.startswith("example.com\n  s1  ed25519 256  signs\n")
 
 
 def test_status_when_something_is_due(run: Run, first: WrittenKey) -> None:
@@ -107,8 +108,12 @@ def test_retire_the_only_key(run: Run, first: WrittenKey) -> None:
     """Exit 1; there would be nothing to sign with."""
     result = run(keys, "retire", DOMAIN, "--selector", "s1")
     assert result.exit_code == 1
-    assert "s1 is no key of example.com beside another that signs" in result.stderr
+    assert "s1 stays, because no other key may sign" in result.stderr
+    assert "dkim-relay keys rotate example.com" in result.stderr
     assert first.key_path.exists()
+    absent = run(keys, "retire", DOMAIN, "--selector", "s9")
+    assert absent.exit_code == 1
+    assert "example.com: no key s9 (see dkim-relay keys status example.com)" in absent.stderr
 
 
 @pytest.mark.parametrize(

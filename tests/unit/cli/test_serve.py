@@ -45,6 +45,7 @@ def serve(tmp_path: Path, smarthost: Smarthost) -> Serve:
         "DKIM_RELAY_UPSTREAM__URL": f"smtp://127.0.0.1:{smarthost.port}",
         "DKIM_RELAY_UPSTREAM__TLS": "none",
         "DKIM_RELAY_DNS__GATE": "off",
+        "DKIM_RELAY_ADMIN__ADDRESS": "",
         "DKIM_RELAY_SERVICE__HOSTNAME": "relay.example",
     }
 

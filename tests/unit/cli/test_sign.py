@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,9 @@ from relay.core.dkim.signature import Signature
 from relay.core.dkim.verify import find_signatures
 from relay.core.message import read_message
 from relay.keyring.writing import write_key_pair
+from tests.fakes.streams import Stdin
 
 MESSAGE = b"From: a@example.com\r\nSubject: x\r\n\r\nHello.\r\n"
-
-
-class Stdin(io.BytesIO):
-    """Standard input has a name."""
-
-    name = "<stdin>"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,15 +19,10 @@ from relay.keyring.writing import WrittenKey, write_key_pair
 from tests.fakes.dns_server import LoopbackDNS
 from tests.fakes.foreign import message_of, sign_as
 from tests.fakes.keys import FakeKey, rsa_private
+from tests.fakes.streams import Stdin
 
 NAME = "s1._domainkey.example.com"
 Run = Callable[..., Result]
-
-
-class Stdin(io.BytesIO):
-    """Standard input has a name."""
-
-    name = "<stdin>"
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from relay.config.outbound import Route, Upstream
 from relay.config.settings import Config, Domain
 
 ROOT = Path(__file__).parents[3]
-SETTING = re.compile(r"^# ([a-z_]+) = (.+?)(?:  # .*)?$", re.MULTILINE)
+SETTING = re.compile(r"^# ([a-z0-9_]+) = (.+?)(?:  # .*)?$", re.MULTILINE)
 SECTION = re.compile(r"^#? ?(\[.*\])$")
 MODELS: dict[str, type[BaseModel]] = {
     "": Config,
@@ -47,7 +47,7 @@ def test_the_example_loads() -> None:
 
 def test_the_example_loads_with_everything_in_it(tmp_path: Path) -> None:
     """Every commented setting may be uncommented: its name, place and value are right."""
-    text = re.sub(r"^# (?=[a-z_]+ = |\[)", "", example(), flags=re.MULTILINE)
+    text = re.sub(r"^# (?=[a-z0-9_]+ = |\[)", "", example(), flags=re.MULTILINE)
     path = tmp_path / "relay.toml"
     path.write_text(text)
     config = load(path, {})
@@ -61,7 +61,7 @@ def _settings() -> list[tuple[str, str, Any]]:
     for line in example().splitlines():
         if header := SECTION.match(line):
             section = header[1]
-        elif setting := re.match(r"(?:# )?([a-z_]+) = (.+?)(?:  # .*)?$", line):
+        elif setting := re.match(r"(?:# )?([a-z0-9_]+) = (.+?)(?:  # .*)?$", line):
             found.append((section, setting[1], tomllib.loads(f"x = {setting[2]}")["x"]))
     return found
 

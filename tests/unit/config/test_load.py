@@ -13,7 +13,9 @@ from relay.config import Config, load
 from relay.core.errors import ConfigError, Fault
 
 URL = {"DKIM_RELAY_UPSTREAM__URL": "smtp://smtp.example.net:587"}
+URL_AND_USER = URL | {"DKIM_RELAY_UPSTREAM__USERNAME": "u"}
 UPSTREAM = '[[upstreams]]\nurl = "smtp://smtp.example.net:587"\n'  # two lines
+WITH_LOGIN = UPSTREAM + 'username = "u"\n'
 ROUTE = '[[routes]]\nname = "bulk"\n'
 TO = 'upstreams = ["upstream"]\n'
 CLIENT = '[[clients]]\nname = "apps"\nnetworks = ["10.0.0.0/8"]\n'
@@ -92,7 +94,7 @@ def test_the_environment_wins(write: WriteFile) -> None:
     path = write(
         'keys_dir = "file"\n[dns]\ngate = "off"\nnameservers = ["192.0.2.1"]\n'
         "[limits]\nmax_recipients = 5\n"
-        f'[[listeners]]\naddress = "127.0.0.1:1"\n{UPSTREAM}username = "file"\n'
+        f'[[listeners]]\naddress = "127.0.0.1:1"\n{UPSTREAM}username = "file"\npassword = "p"\n'
     )
     config = load(
         path,
@@ -182,7 +184,8 @@ BAD_FILES = [
     ("[signing]\nexpire_seconds = -1\n", 4, ["signing.expire_seconds", "-1"]),
     ('[logging]\nlevel = "loud"\n', 4, ["logging.level", "loud"]),
     ('[service]\nhostname = "two words"\n', 4, ["service.hostname", "two words"]),
-    ("[service]\nworkers = 2\n", 4, ["service.workers", "2"]),
+    ("[service]\nworkers = 0\n", 4, ["service.workers", "0 is no number of processes"]),
+    ('[service]\nworkers = "two"\n', 4, ["service.workers", "'two' is no number of processes"]),
     ('[[listeners]]\naddress = "2525"\n', 4, ["listeners[0].address", "2525"]),
     ('[[listeners]]\naddress = "localhost:2525"\n', 4, ["localhost"]),
     ('[[listeners]]\naddress = "127.0.0.1:99999"\n', 4, ["99999"]),
@@ -374,7 +377,7 @@ def test_every_fault_at_once(write: WriteFile) -> None:
         '[dns]\ngate = "open"\n'
         "[limits]\nmax_recipients = 0\nmax_colours = 5\n"
         '[[listeners]]\naddress = "0.0.0.0:25"\n'
-        f'{UPSTREAM}password_file = "/nonexistent/secret"\n'
+        f'{WITH_LOGIN}password_file = "/nonexistent/secret"\n'
     )
     faults = faults_of(path, {"DKIM_RELAY_COLOUR": "red", "DKIM_RELAY_LOGGING__LEVEL": "loud"})
     assert {fault.where for fault in faults} == {
@@ -382,7 +385,7 @@ def test_every_fault_at_once(write: WriteFile) -> None:
         f"{path}:4",
         f"{path}:5",
         f"{path}:7",
-        f"{path}:10",
+        f"{path}:11",
         "DKIM_RELAY_COLOUR",
         "DKIM_RELAY_LOGGING__LEVEL",
     }
@@ -449,9 +452,9 @@ def test_a_secret_from_a_file(
     secret = tmp_path / "secret"
     secret.write_bytes(octets)
     if source == "file":
-        config = load(write(f'{UPSTREAM}password_file = "{secret}"\n'), {})
+        config = load(write(f'{WITH_LOGIN}password_file = "{secret}"\n'), {})
     else:
-        config = load(write(UPSTREAM), {"DKIM_RELAY_UPSTREAM__PASSWORD_FILE": str(secret)})
+        config = load(write(WITH_LOGIN), {"DKIM_RELAY_UPSTREAM__PASSWORD_FILE": str(secret)})
     # Its path is what is kept: a file that changes is read anew.
     assert config.upstreams[0].password_file == str(secret)
     assert upstream_settings(config).password.read() == password
@@ -460,18 +463,18 @@ def test_a_secret_from_a_file(
 @pytest.mark.parametrize("password", [SECRET, " x ", "\tx", "x "])
 def test_a_secret_as_it_stands(tmp_path: Path, password: str) -> None:
     """A password is never trimmed."""
-    config = load(_empty(tmp_path), URL | {"DKIM_RELAY_UPSTREAM__PASSWORD": password})
+    config = load(_empty(tmp_path), URL_AND_USER | {"DKIM_RELAY_UPSTREAM__PASSWORD": password})
     assert config.upstreams[0].password.get_secret_value() == password
 
 
 def test_a_secret_file_that_is_not_there(write: WriteFile, tmp_path: Path) -> None:
     """The place of the setting and the path are named."""
-    path = write(f'{UPSTREAM}password_file = "{tmp_path}/none"\n')
+    path = write(f'{WITH_LOGIN}password_file = "{tmp_path}/none"\n')
     [fault] = faults_of(path)
-    assert fault.where == f"{path}:3"
+    assert fault.where == f"{path}:4"
     assert f"{tmp_path}/none: No such file or directory" in fault.what
     [fault] = faults_of(
-        _empty(tmp_path), URL | {"DKIM_RELAY_UPSTREAM__PASSWORD_FILE": f"{tmp_path}/none"}
+        _empty(tmp_path), URL_AND_USER | {"DKIM_RELAY_UPSTREAM__PASSWORD_FILE": f"{tmp_path}/none"}
     )
     assert fault.where == "DKIM_RELAY_UPSTREAM__PASSWORD_FILE"
 
@@ -482,7 +485,7 @@ def test_a_secret_file_that_may_not_be_read(write: WriteFile, tmp_path: Path) ->
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
     secret.chmod(0)
-    [fault] = faults_of(write(f'{UPSTREAM}password_file = "{secret}"\n'))
+    [fault] = faults_of(write(f'{WITH_LOGIN}password_file = "{secret}"\n'))
     assert "Permission denied" in fault.what
 
 
@@ -496,7 +499,7 @@ def test_a_secret_file_that_is_no_text(
         secret.mkdir()
     else:
         secret.write_bytes(octets)
-    [fault] = faults_of(write(f'{UPSTREAM}password_file = "{secret}"\n'))
+    [fault] = faults_of(write(f'{WITH_LOGIN}password_file = "{secret}"\n'))
     assert str(secret) in fault.what
 
 
@@ -504,7 +507,7 @@ def test_a_secret_given_twice(write: WriteFile, tmp_path: Path) -> None:
     """In one place both are a fault."""
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
-    path = write(f'{UPSTREAM}password = "{SECRET}"\npassword_file = "{secret}"\n')
+    path = write(f'{WITH_LOGIN}password = "{SECRET}"\npassword_file = "{secret}"\n')
     [fault] = faults_of(path)
     assert "password" in fault.what
 
@@ -514,7 +517,7 @@ def test_a_secret_of_the_environment_wins(write: WriteFile, tmp_path: Path, in_f
     """The environment's password or file replaces the file's, in whichever form it stands."""
     secret = tmp_path / "secret"
     secret.write_text("from a file")
-    path = write(f'{UPSTREAM}{in_file} = "{secret}"\n')
+    path = write(f'{WITH_LOGIN}{in_file} = "{secret}"\n')
     other = "PASSWORD" if in_file == "password_file" else "PASSWORD_FILE"
     value = SECRET if other == "PASSWORD" else str(secret)
     config = load(path, {f"DKIM_RELAY_UPSTREAM__{other}": value})
@@ -539,7 +542,7 @@ def test_a_secret_is_not_printed_with_a_fault(write: WriteFile, text: str) -> No
 
 def test_a_secret_is_not_printed(tmp_path: Path) -> None:
     """Not in repr, str, dump or JSON."""
-    config = load(_empty(tmp_path), URL | {"DKIM_RELAY_UPSTREAM__PASSWORD": SECRET})
+    config = load(_empty(tmp_path), URL_AND_USER | {"DKIM_RELAY_UPSTREAM__PASSWORD": SECRET})
     for shown in (repr(config), str(config), str(config.model_dump()), config.model_dump_json()):
         assert SECRET not in shown
 

@@ -82,7 +82,7 @@ def test_tokens(tmp_path: Path) -> None:
     assert isinstance(made(tmp_path, f'{url}{OAUTH}oauth_client_secret = "s"\n').tokens, Tokens)
     assert isinstance(made(tmp_path, f'{url}{OAUTH}oauth_refresh_token = "s"\n').tokens, Tokens)
     assert isinstance(made(tmp_path, f'{url}oauth_token = "s"\n').tokens, FixedToken)
-    assert made(tmp_path, url).tokens is None
+    assert made(tmp_path, f'{url}password = "s"\n').tokens is None
 
 
 @pytest.mark.parametrize("secret", SECRETS)
@@ -125,7 +125,11 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"auth": "digest-md5"}, ["auth", "digest-md5"]),
     ({"auth": "external", "username": "u"}, ["client_certificate_file"]),
     ({"auth": "plain", "username": "u"}, ["without a password", "password_file"]),
+    ({"username": "u"}, ["nothing to log in with", "password_file"]),
+    ({"password": "secret"}, ["a password without a username"]),
     ({"auth": "xoauth2", "username": "u"}, ["without a token"]),
+    ({"username": "u", "password": "secret", "tls": "none"}, ["not verified", "insecure_auth"]),
+    ({"username": "u", "password": "secret", "tls": "opportunistic"}, ["not verified"]),
     ({"oauth_token_url": "http://h.test/t"}, ["oauth_token_url", "https"]),
     ({"oauth_token_url": "https://u:secret@h.test/t"}, ["oauth_token_url", "credentials"]),
     ({"oauth_token_url": "https://h.test:port/t"}, ["oauth_token_url"]),

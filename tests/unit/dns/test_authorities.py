@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import cast
+from collections.abc import AsyncIterator
 
 import dns.flags
 import dns.message
@@ -13,28 +11,9 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 
-from relay.dns.authorities import Authorities, ServerAnswer, Trouble
-
-Answer = Callable[[dns.message.Message], dns.message.Message | None]
-START = {
-    dns.rdatatype.SOA: ("example.test.", "SOA", "ns. h. 1 2 3 4 5"),
-    dns.rdatatype.NS: ("example.test.", "NS", "ns.example.test."),
-    dns.rdatatype.A: ("ns.example.test.", "A", "127.0.0.1"),
-    dns.rdatatype.TXT: ("x.example.test.", "TXT", '"text"'),
-}
-
-
-def plain(query: dns.message.Message) -> dns.message.Message:
-    """The answer of a server that is in order: resolver and authority in one."""
-    response = dns.message.make_response(query)
-    response.flags |= dns.flags.AA
-    name, kind, text = START.get(query.question[0].rdtype, ("", "", ""))
-    if query.question[0].name.to_text() == name:
-        response.answer.append(dns.rrset.from_text(name, 60, "IN", kind, text))
-    elif query.question[0].rdtype == dns.rdatatype.SOA:
-        name, kind, text = START[dns.rdatatype.SOA]
-        response.authority.append(dns.rrset.from_text(name, 60, "IN", kind, text))
-    return response
+from relay.dns.authorities import Authorities
+from relay.dns.survey import ServerAnswer, Trouble
+from tests.fakes.name_server import Answer, NameServer, name_server, plain
 
 
 def txt_only(change: Answer) -> Answer:
@@ -44,44 +23,14 @@ def txt_only(change: Answer) -> Answer:
     )
 
 
-class Server(asyncio.DatagramProtocol):
-    """Answers over UDP as it is told."""
-
-    def __init__(self) -> None:
-        self.answer: Answer = plain
-        self.questions: list[dns.message.Message] = []
-        self._transport: asyncio.DatagramTransport | None = None
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        assert self._transport is not None
-        return int(self._transport.get_extra_info("sockname")[1])
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way back."""
-        self._transport = cast("asyncio.DatagramTransport", transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """Answer one question."""
-        query = dns.message.from_wire(data)
-        self.questions.append(query)
-        response = self.answer(query)
-        if response is not None and self._transport is not None:
-            self._transport.sendto(response.to_wire(), addr)
-
-
 @pytest.fixture
-async def server() -> AsyncIterator[Server]:
+async def server() -> AsyncIterator[NameServer]:
     """A server on loopback."""
-    loop = asyncio.get_running_loop()
-    transport, protocol = await loop.create_datagram_endpoint(Server, local_addr=("127.0.0.1", 0))
-    yield protocol
-    transport.close()
-    await asyncio.sleep(0)
+    async with name_server() as running:
+        yield running
 
 
-async def ask(server: Server) -> ServerAnswer:
+async def ask(server: NameServer) -> ServerAnswer:
     """What the one server says of the one name."""
     authorities = Authorities([f"127.0.0.1:{server.port}"], timeout_seconds=0.2)
     survey = await authorities.survey("x.example.test")
@@ -90,7 +39,7 @@ async def ask(server: Server) -> ServerAnswer:
     return answer
 
 
-async def test_a_server_in_order(server: Server) -> None:
+async def test_a_server_in_order(server: NameServer) -> None:
     """It is asked without recursion, and its name, address and answer are told."""
     answer = await ask(server)
     assert (answer.server, answer.trouble) == ("ns.example.test", Trouble.NONE)
@@ -100,7 +49,7 @@ async def test_a_server_in_order(server: Server) -> None:
     assert [q.flags & dns.flags.RD for q in asked] == [0]
 
 
-async def test_a_server_from_before_edns(server: Server) -> None:
+async def test_a_server_from_before_edns(server: NameServer) -> None:
     """RFC 6891 §7: FORMERR means that it is asked again without EDNS."""
 
     def old(query: dns.message.Message) -> dns.message.Message:
@@ -114,7 +63,7 @@ async def test_a_server_from_before_edns(server: Server) -> None:
     assert (await ask(server)).answer.records == (b"text",)
 
 
-async def test_a_lost_datagram_is_asked_for_again(server: Server) -> None:
+async def test_a_lost_datagram_is_asked_for_again(server: NameServer) -> None:
     """UDP may lose one."""
     lost: list[dns.message.Message] = []
 
@@ -137,7 +86,7 @@ async def test_a_lost_datagram_is_asked_for_again(server: Server) -> None:
         (dns.rcode.FORMERR, Trouble.ERROR),
     ],
 )
-async def test_response_codes(server: Server, rcode: dns.rcode.Rcode, trouble: Trouble) -> None:
+async def test_response_codes(server: NameServer, rcode: dns.rcode.Rcode, trouble: Trouble) -> None:
     """Each has its own trouble, and none is absence."""
 
     def failing(query: dns.message.Message) -> dns.message.Message:
@@ -149,7 +98,7 @@ async def test_response_codes(server: Server, rcode: dns.rcode.Rcode, trouble: T
     assert (await ask(server)).trouble is trouble
 
 
-async def test_a_zone_without_servers(server: Server) -> None:
+async def test_a_zone_without_servers(server: NameServer) -> None:
     """That is a problem that is told."""
 
     def bare(query: dns.message.Message) -> dns.message.Message:

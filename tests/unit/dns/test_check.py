@@ -10,12 +10,12 @@ import pytest
 from relay.core.dkim.algorithm import PublicKey
 from relay.core.dkim.query import TxtAnswer, TxtOutcome
 from relay.core.dkim.record import record_text
-from relay.dns.authorities import Hop, ServerAnswer, Survey, Trouble
 from relay.dns.check import RecordCheck, RecordReport, View, Wanted
 from relay.dns.dnssec import DnssecState
 from relay.dns.everywhere import taken_together
 from relay.dns.finding import Code, Finding, Severity
 from relay.dns.judge import RecordState
+from relay.dns.survey import Hop, ServerAnswer, Survey, Trouble
 from tests.fakes.authorities import FakeAuthority, FakeDnssec
 from tests.fakes.broken_records import CASES, Case, fill, places
 from tests.fakes.resolver import FakeResolver

@@ -12,9 +12,11 @@ import pytest
 from relay.core.dkim.algorithm import PublicKey
 from relay.core.dkim.query import TxtAnswer, TxtOutcome
 from relay.core.dkim.record import record_text
-from relay.dns.authorities import Hop, ServerAnswer, Survey
-from relay.dns.gate import Gate, OpenGate, Pace, RecordChange, RecordGate, RecordState
+from relay.dns.gate import Gate, OpenGate, RecordChange, RecordGate
+from relay.dns.judge import RecordState
 from relay.dns.memory import Memory
+from relay.dns.standing import Pace
+from relay.dns.survey import Hop, ServerAnswer, Survey
 from tests.fakes.resolver import FakeResolver
 
 S = RecordState

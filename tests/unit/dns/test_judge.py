@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.dkim.algorithm import Algorithm, PublicKey
+from relay.core.dkim.causes import Kind
 from relay.core.dkim.query import TxtAnswer, TxtOutcome
 from relay.core.dkim.record import record_text
 from relay.dns.finding import Code, Severity
@@ -134,3 +135,14 @@ def test_one_octet_changed_never_matches_another_key(
     text[at] = data.draw(st.integers(33, 126).filter(lambda octet: octet != before))
     state, _ = judge(TxtAnswer(TxtOutcome.FOUND, (bytes(text),)), rsa_public)
     assert state is not S.MATCHES
+
+
+def test_every_cause_has_its_code() -> None:
+    """`verify` and `dns check` say the same of a record, in words that scripts can compare."""
+    assert {kind.value for kind in Kind} <= {code.value for code in Code}
+
+
+def test_the_table_is_long_enough() -> None:
+    """At least 40 broken records, each by a name of its own."""
+    broken = {case.name for case in CASES if case.state is not S.MATCHES}
+    assert len(broken) >= 40

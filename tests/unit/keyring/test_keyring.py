@@ -70,7 +70,7 @@ class Loading:
 
     def __call__(self, domains: Mapping[str, DomainSettings] | None = None) -> Keyring:
         """A keyring with these settings."""
-        return Keyring.load(self.keys_dir, domains=domains or {}, gate=self.gate)
+        return Keyring.of_folder(self.keys_dir, domains=domains or {}, gate=self.gate).load()
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ class TestDomains:
     def test_a_keys_folder_that_is_not_there(self, tmp_path: Path, gate: FakeGate) -> None:
         """A fault, and every configured domain waits."""
         domains = {"example.com": Settings()}
-        keyring = Keyring.load(tmp_path / "absent", domains=domains, gate=gate)
+        keyring = Keyring.of_folder(tmp_path / "absent", domains=domains, gate=gate).load()
         assert "the folder does not exist" in str(keyring.faults[0])
         refusal(keyring)
 
@@ -414,7 +414,9 @@ class TestPassphrases:
         put_key("b.example/s1.pem", encrypted(rsa_key, b"other"))
         put_key("c.example/s1.pem")
         domains = {"b.example": Settings(passphrase_file=str(own))}
-        keyring = Keyring.load(keys_dir, domains=domains, gate=gate, passphrase_file=secret)
+        keyring = Keyring.of_folder(
+            keys_dir, domains=domains, gate=gate, passphrase_file=secret
+        ).load()
         assert keyring.faults == ()
         assert len(keyring.keys) == 3
 
@@ -447,7 +449,7 @@ class TestPassphrases:
         else:
             secret.write_bytes(content)
             secret.chmod(mode)
-        keyring = Keyring.load(keys_dir, domains={}, gate=gate, passphrase_file=secret)
+        keyring = Keyring.of_folder(keys_dir, domains={}, gate=gate, passphrase_file=secret).load()
         assert selectors(keyring) == ["s2"]
         (fault,) = keyring.faults
         assert what in fault.what
@@ -459,7 +461,7 @@ class TestPassphrases:
     ) -> None:
         """The fix names the setting."""
         put_key("example.com/s1.pem", encrypted(rsa_key, b"open sesame"))
-        (fault,) = Keyring.load(keys_dir, domains={}, gate=gate).faults
+        (fault,) = Keyring.of_folder(keys_dir, domains={}, gate=gate).load().faults
         assert fault.what == "the key has a passphrase, and no passphrase file is set"
         assert "keys_passphrase_file" in fault.fix
 

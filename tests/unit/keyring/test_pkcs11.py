@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from relay.core.dkim.algorithm import Algorithm, SigningKey
+from relay.core.dkim.algorithm import Algorithm
 from relay.core.errors import KeyFault
+from relay.dns.gate import OpenGate
 from relay.keyring import token_module
 from relay.keyring.changes import Became, KeyChange
 from relay.keyring.keyring import Keyring
@@ -60,18 +61,6 @@ def fault(path: Path, tokens: Tokens) -> str:
     assert caught.value.fault.fix
     assert "5678" not in str(caught.value)
     return str(caught.value.fault)
-
-
-class OpenGate:
-    """A gate that is always open."""
-
-    def is_open(self, key: SigningKey) -> bool:
-        """Yes."""
-        return True
-
-    def detail(self, key: SigningKey) -> str:
-        """Nothing."""
-        return ""
 
 
 class TestSigning:

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from relay.core.dkim.algorithm import SigningKey
 from relay.core.errors import Rejection
+from relay.dns.gate import OpenGate
 from relay.keyring.changes import Became, KeyChange
 from relay.keyring.contents import difference
 from relay.keyring.keyring import Keyring
@@ -38,18 +38,6 @@ class Settings:
 
     selectors: tuple[str, ...] | None = None
     passphrase_file: str = ""
-
-
-class OpenGate:
-    """A gate that is always open."""
-
-    def is_open(self, key: SigningKey) -> bool:
-        """Yes."""
-        return True
-
-    def detail(self, key: SigningKey) -> str:
-        """Nothing."""
-        return ""
 
 
 @dataclass

@@ -8,17 +8,17 @@ import ssl
 import struct
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
 
 from relay.core.policy import ClientRule
-from relay.listener import connection
 from relay.listener.certificates import Certificates
 from relay.listener.endpoint import Endpoint, ListenerTls
 from relay.listener.logins import LoginLimits
 from relay.listener.proxy import SIGNATURE
-from tests.fakes.edge import MESSAGE, Edge, until_connections
+from tests.fakes.edge import LIMITS, MESSAGE, Edge, until_connections
 from tests.fakes.smtp_client import PATIENCE_SECONDS, SocketClient
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -187,10 +187,9 @@ async def test_a_proxy_that_leaves(make: Make, octets: bytes, how: str) -> None:
     assert not edge.faults
 
 
-async def test_a_header_that_never_comes(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_header_that_never_comes(make: Make) -> None:
     """It has its time, however it trickles."""
-    monkeypatch.setattr(connection, "_PROXY_SECONDS", 0.05)
-    edge = make()
+    edge = make(limits=replace(LIMITS, proxy_seconds=0.05))
     async with edge.listening() as listeners, SocketClient(*listeners.addresses[0]) as client:
         await client.send(V1[:5])
         assert await client.rest() == b""
@@ -281,6 +280,32 @@ async def test_a_network_of_one_host_counts_as_one_address(make: Make) -> None:
         assert await other.reply() == GREETING
         said = await other.say(b"EHLO c", b"AUTH PLAIN AGFwcABzZWNyZXQ=")
         assert said[1].startswith(b"235 ")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "address", "is_one"),
+    [
+        (64, b"2001:db8:0:1:ffff::2", True),
+        (64, b"2001:db8:0:2::1", False),
+        (48, b"2001:db8:0:2::1", True),
+        (48, b"2001:db8:1:1::1", False),
+        (128, b"2001:db8:0:1::2", False),
+    ],
+)
+async def test_how_much_of_an_address_counts(
+    make: Make, prefix: int, address: bytes, is_one: bool
+) -> None:
+    """Clients whose addresses have so many bits in common are one, and others are not."""
+    edge = make(limits=replace(LIMITS, ipv6_prefix=prefix))
+    async with (
+        edge.listening(max_connections_per_address=1) as listeners,
+        SocketClient(*listeners.addresses[0]) as first,
+        SocketClient(*listeners.addresses[0]) as second,
+    ):
+        await first.send(V1_6.replace(b"2001:db8::1", b"2001:db8:0:1::1"))
+        assert await first.reply() == GREETING
+        await second.send(V1_6.replace(b"2001:db8::1", address))
+        assert ((await second.reply()) != GREETING) is is_one
 
 
 async def test_failed_logins_count_for_the_client(make: Make) -> None:

@@ -6,13 +6,13 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
-from relay.listener import connection
 from relay.listener.endpoint import ListenerTls
 from tests.fakes.certificates import Certificates
-from tests.fakes.edge import MESSAGE, Edge, until_connections
+from tests.fakes.edge import LIMITS, MESSAGE, Edge, until_connections
 from tests.fakes.smtp_client import PATIENCE_SECONDS, SocketClient
 from tests.fakes.tls_engine import TlsEngine
 
@@ -111,10 +111,9 @@ async def test_a_client_that_vanishes_behind_starttls(make: Make, turns: int) ->
     assert not edge.faults
 
 
-async def test_a_handshake_that_is_never_made(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_handshake_that_is_never_made(make: Make) -> None:
     """It has its time; then the connection is closed."""
-    monkeypatch.setattr(connection, "_HANDSHAKE_SECONDS", 0.05)
-    edge = make(ListenerTls.IMPLICIT)
+    edge = make(ListenerTls.IMPLICIT, limits=replace(LIMITS, handshake_seconds=0.05))
     async with edge.listening() as listeners, SocketClient(*listeners.addresses[0]) as client:
         assert await client.rest() == b""
         await until_connections(listeners, 0)
@@ -248,11 +247,10 @@ async def test_closing_says_goodbye(make: Make, trusting: ssl.SSLContext, tls: L
 
 
 async def test_closing_does_not_wait_for_a_client_that_does_not_listen(
-    make: Make, trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+    make: Make, trusting: ssl.SSLContext
 ) -> None:
     """Idle clients of a pool do not read: without their close_notify it must end as well."""
-    monkeypatch.setattr(connection, "_GOODBYE_SECONDS", 0.05)
-    edge = make(ListenerTls.IMPLICIT)
+    edge = make(ListenerTls.IMPLICIT, limits=replace(LIMITS, goodbye_seconds=0.05))
     async with edge.listening() as listeners, SocketClient(*listeners.addresses[0]) as client:
         await client.begin(trusting, ListenerTls.IMPLICIT)
         assert await listeners.close(PATIENCE_SECONDS) == 0

@@ -10,7 +10,7 @@ from ipaddress import ip_network
 import pytest
 
 from relay.core.events import Noted
-from relay.listener import sockets
+from relay.listener import gateway
 from relay.listener.endpoint import Endpoint
 from relay.listener.sockets import Listeners
 from tests.fakes.edge import LIMITS, MESSAGE, Edge, until_connections
@@ -151,13 +151,13 @@ async def test_clients_that_all_look_alike(
     monkeypatch: pytest.MonkeyPatch, addresses: list[str], is_told: bool
 ) -> None:
     """Once, when all have one private address that is not this machine's."""
-    monkeypatch.setattr(sockets, "_GATEWAY_SESSIONS", 10)
+    monkeypatch.setattr(gateway, "_SESSIONS", 10)
     edge = Edge(endpoint=Endpoint(proxies=(ip_network("127.0.0.0/8"),)))
     async with edge.listening() as listeners:
         await come(listeners, *addresses)
     told = [e for e in edge.events if isinstance(e, Noted) and e.name == "clients.alike"]
     assert len(told) == int(is_told)
-    gateway = next((a for a in addresses if a != "127.0.0.1"), "")
+    common = next((a for a in addresses if a != "127.0.0.1"), "")
     if is_told:
         assert told[0].level == "warning"
-        assert f"all 10 sessions from elsewhere came from {gateway}:" in str(told[0].fields)
+        assert f"all 10 sessions from elsewhere came from {common}:" in str(told[0].fields)

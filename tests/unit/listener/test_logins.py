@@ -11,7 +11,6 @@ import pytest
 from argon2 import PasswordHasher
 
 from relay.core.sasl import Credentials
-from relay.listener import logins as module
 from relay.listener.logins import LoginLimits, Logins
 from tests.fakes.edge import CHEAP
 
@@ -187,12 +186,11 @@ async def test_a_failure_is_not_remembered(bench: Bench) -> None:
     assert len(bench.threads) == 3
 
 
-async def test_memory_is_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_memory_is_bounded(bench: Bench) -> None:
     """However many logins succeed and addresses fail: the oldest are forgotten."""
-    monkeypatch.setattr(module, "MAX_REMEMBERED", 3)
-    monkeypatch.setattr(module, "MAX_ADDRESSES", 3)
     hashes = {f"app{n}": CHEAP.hash("hunter2") for n in range(5)}
-    logins = bench.make(LoginLimits(max_failures=1), hashes)
+    limits = LoginLimits(max_failures=1, max_remembered=3, max_addresses=3)
+    logins = bench.make(limits, hashes)
     for number in range(5):
         assert await logins.check(Credentials(b"app%d" % number, b"hunter2"), HERE)
         await logins.check(WRONG, f"198.51.100.{number}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -225,3 +227,19 @@ async def test_a_client_that_floods(edge: Edge, listeners: Listeners) -> None:
         heard = await client.rest()
         assert heard.count(b"250 2.0.0 OK\r\n") == count
         assert heard.endswith(b"221 2.0.0 Goodbye\r\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the length of the queue")
+@pytest.mark.parametrize("backlog", [7, 300])
+async def test_the_queue_of_the_system(edge: Edge, backlog: int) -> None:
+    """It is as long as the settings say, whatever a supervisor has made it."""
+    listeners = Listeners(
+        edge.station, edge.limits, rules=edge.rules, max_connections=10, backlog=backlog
+    )
+    with socket.create_server(("127.0.0.1", 0), backlog=20) as ours:
+        await listeners.open([Binding(address=f"fd:{os.dup(ours.fileno())}")])
+        try:
+            state = ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+            assert int.from_bytes(state[28:32], sys.byteorder) == backlog  # tcpi_sacked
+        finally:
+            await listeners.close(1.0)

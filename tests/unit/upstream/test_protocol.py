@@ -9,7 +9,9 @@ import pytest
 
 from relay.core.capabilities import parse_capabilities
 from relay.core.reply import Reply
-from relay.upstream.protocol import HIGH_WATER_OCTETS, READ_OCTETS, Command, Connection
+from relay.upstream.command import Command
+from relay.upstream.outflow import HIGH_WATER_OCTETS
+from relay.upstream.protocol import READ_OCTETS, Connection
 
 
 class ListTransport(asyncio.Transport):

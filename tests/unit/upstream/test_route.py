@@ -188,7 +188,7 @@ async def test_a_failure_after_a_recipient_was_accepted(step: Step) -> None:
         assert (await transaction.recipient(rcpt_to(b"ann@sink.test"))).is_positive
         bob = transaction.recipient(rcpt_to(b"bob@sink.test"))
         if step is BUSY:
-            assert (await bob).code == 421
+            assert (await bob).code == 451
         else:
             with pytest.raises(Rejection) as caught:
                 await bob

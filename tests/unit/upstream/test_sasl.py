@@ -34,6 +34,36 @@ def test_cram_md5() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("pa\u0308ss\u00a0word", "p\u00e4ss word"),
+        ("\ufb01ve", "five"),
+        ("\tx ", "\tx "),
+        ("\u05d0b", "\u05d0b"),  # forbidden by RFC 4013 §2.4; whether it is right, the server knows
+    ],
+)
+def test_names_and_passwords_are_prepared(typed: str, said: str) -> None:
+    """RFC 4616 §2: by every mechanism with a password alike; ASCII stays as it is."""
+    octets = said.encode()
+    plain = script(Mechanism.PLAIN, username=typed, secret=typed)
+    assert plain.initial == b"\0" + octets + b"\0" + octets
+    login = script(Mechanism.LOGIN, username=typed, secret=typed)
+    assert [answer(b"") for answer in login.answers] == [octets, octets]
+    answers = [
+        script(Mechanism.CRAM_MD5, username=text, secret=text).answers[0](b"<1@h>")
+        for text in (typed, said)
+    ]
+    assert answers[0] == answers[1]
+
+
+def test_tokens_and_identities_are_not_prepared() -> None:
+    """They are no passwords: another form is another one."""
+    assert script(Mechanism.EXTERNAL, username="\ufb01", secret="").initial == "\ufb01".encode()
+    said = script(Mechanism.XOAUTH2, username="\ufb01", secret="t").initial
+    assert said == "user=\ufb01\x01auth=Bearer t\x01\x01".encode()
+
+
 def test_oauthbearer() -> None:
     """RFC 7628 §4.1, by its base64."""
     said = script(

@@ -410,11 +410,11 @@ async def test_abandoning_while_sending_closes_the_connection() -> None:
 
 
 async def test_421_to_a_recipient_is_passed_on() -> None:
-    """The connection is closed; what comes after it is a lost connection."""
+    """As 451. The connection is closed; what comes after it is a lost connection."""
     async with Smarthost() as host, pool_to(host) as pool:
         host.on("rcpt", reply("421 4.3.2 Going down"), match=b"b@")
         transaction = await accepted_transaction(pool, b"a@sink.test")
-        assert (await transaction.recipient(rcpt_to(b"b@sink.test"))).code == 421
+        assert (await transaction.recipient(rcpt_to(b"b@sink.test"))).code == 451
         with pytest.raises(Rejection) as caught:
             await transaction.recipient(rcpt_to(b"c@sink.test"))
         assert caught.value.reason is Reason.UPSTREAM_LOST
@@ -428,14 +428,14 @@ async def test_421_to_a_recipient_is_passed_on() -> None:
 
 @pytest.mark.parametrize("stage", ["mail", "data", "dot"])
 async def test_421_is_passed_on_and_the_connection_closed(stage: str) -> None:
-    """RFC 5321 §3.8: wherever it comes."""
+    """RFC 5321 §3.8: wherever it comes; as 451 with its text, since our client's is not closed."""
     async with Smarthost() as host, pool_to(host) as pool:
         host.on(stage, reply("421 4.7.0 Too many"))
         transaction = await pool.begin(mail_from())
         answer = await transaction.recipient(rcpt_to())
         if stage != "mail":
             answer = await transaction.send(HEADER, [BODY])
-        assert str(answer) == "421 4.7.0 Too many"
+        assert str(answer) == "451 4.7.0 Too many"
         await transaction.abandon()
         await host.until(lambda: host.open_sessions == 0)
         assert pool.snapshot().idle == pool.snapshot().busy == 0

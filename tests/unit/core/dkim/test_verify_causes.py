@@ -189,7 +189,7 @@ def test_temperror_says_which_server_and_how_long(outcome: TxtOutcome) -> None:
         (f"v=DKIM1 k=rsa p={P}", ("'v'", "octet 0")),
         (f'"v=DKIM1; p={P}"', ("quotes",)),
         (f"v=DKIM1\\; p={P}", ("backslashes",)),
-        (f"v=DKIM1; p={P}"[:255], ("several strings", "255")),
+        (f"v=DKIM1; p={P}"[:255], ("the length of one string", "255")),
         ("v=spf1 -all", ("SPF",)),
         ("v=DMARC1; p=none", ("DMARC",)),
         ("o=~", ("DomainKeys", "nothing today")),
