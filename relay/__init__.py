@@ -14,13 +14,19 @@
     observe/     one event in, one log line and its counters out
     admin/       health, metrics and the status page, by HTTP
 
-    service/     builds all of it, runs it, changes it, drains it; in one process or several
-    state.py     files that outlive the process
+    service/     runs all of it, changes it, drains it; in one process or several
+    assembly/    from settings to parts, and what becomes of them to a status
+    telling.py   what the parts tell, as events
     config/      what there is to set, and where it comes from
+    profiles/    what providers rewrite and limit, as data
+    state.py     files that outlive the process
+    clock.py     the only place that reads the time
+    cancelling.py  waiting for libraries that lose a cancellation
     cli/         the commands
     demo/        a DNS server and a smarthost in this process, for `dkim-relay demo`
 
-Imports go down only: cli → service → listener → flow → upstream | keyring | dns → config → core.
+Imports go down only: cli, demo → service → assembly, admin → listener, observe → flow, rotation →
+upstream | keyring | dns → config, clock, state → core.
 """
 
 __version__ = "0.1.0"

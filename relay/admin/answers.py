@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import fields
 
@@ -74,11 +75,9 @@ class Answers:
 
     async def page(self, request: Request) -> Response:
         """For people."""
-        from relay.admin import page  # with jinja2, for those who look at it
-
-        text = page.render(await self._source.status(), now=self._now())
-        policy = {"Content-Security-Policy": page.CONTENT_SECURITY_POLICY}
-        return HTMLResponse(text, headers=policy)
+        status = await self._source.status()
+        text, policy = await asyncio.to_thread(_written, status, self._now())
+        return HTMLResponse(text, headers={"Content-Security-Policy": policy})
 
     async def asset(self, request: Request) -> Response:
         """A file of the page."""
@@ -94,6 +93,13 @@ class Answers:
 async def not_answered(request: Request, exc: Exception) -> Response:
     """Nobody can say how the relay is: so it is not ready."""
     return PlainTextResponse(f"not ready\n{_line(str(exc))}\n", 503)
+
+
+def _written(status: Status, now: float) -> tuple[str, str]:
+    """The page and what a browser may do with it; for a thread: a large one takes 70 ms."""
+    from relay.admin import page  # with jinja2, for those who look at it
+
+    return page.render(status, now=now), page.CONTENT_SECURITY_POLICY
 
 
 def _a_label(name: str) -> str:

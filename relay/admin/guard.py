@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hmac
 from collections.abc import Callable
 from email.utils import formatdate
@@ -131,7 +130,7 @@ def _credentials(authorization: str) -> str:
         case "basic":
             try:
                 return base64.b64decode(value, validate=True).decode("utf-8").partition(":")[2]
-            except (binascii.Error, UnicodeDecodeError):
+            except ValueError:  # neither base64, nor UTF-8 in it, nor even ASCII
                 return ""
         case _:
             return ""

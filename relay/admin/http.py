@@ -68,17 +68,17 @@ class Connections:
             proxy_headers=False,
             server_header=False,
             date_header=False,
-            limit_concurrency=MAX_CONNECTIONS,
             h11_max_incomplete_event_size=MAX_REQUEST_OCTETS,
             timeout_keep_alive=IDLE_SECONDS,
         )
         self._config.load()
         self._seconds = connection_seconds
         self._state = ServerState()
+        self._by_age: dict[_Bounded, None] = {}
 
     def accept(self) -> asyncio.Protocol:
         """The protocol of a new connection."""
-        return _Bounded(self._config, self._state, self._seconds)
+        return _Bounded(self._config, self._state, self._seconds, self._by_age)
 
     async def close(self) -> None:
         """End them all; answers that are being given have a moment to get out."""
@@ -95,18 +95,35 @@ class Connections:
 
 
 class _Bounded(H11Protocol):
-    """A connection that ends after a time: uvicorn waits for a first request for ever."""
+    """A connection that ends after a time: uvicorn waits for a first request for ever.
 
-    def __init__(self, config: uvicorn.Config, state: ServerState, seconds: float) -> None:
+    When there are too many, the oldest one ends: clients that hold connections take neither the
+    descriptors of mail nor the answers of those that look after the relay.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        state: ServerState,
+        seconds: float,
+        by_age: dict[_Bounded, None],
+    ) -> None:
         super().__init__(config, state, {}, asyncio.get_running_loop())
         self._seconds = seconds
+        self._by_age = by_age
         self._end: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
         super().connection_made(transport)
         self._end = self.loop.call_later(self._seconds, transport.abort)
+        self._by_age[self] = None
+        if len(self._by_age) > MAX_CONNECTIONS:
+            oldest = next(iter(self._by_age))
+            del self._by_age[oldest]
+            oldest.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._by_age.pop(self, None)
         if self._end is not None:
             self._end.cancel()
         super().connection_lost(exc)

@@ -126,6 +126,18 @@ def _bound(settings: Admin) -> Iterator[tuple[socket.socket | None, str]]:
                 Path(settings.address.removeprefix("unix:")).unlink()
 
 
+def check_token(settings: Admin) -> None:
+    """See that the token, if one is asked for, is there and long enough.
+
+    Args:
+        settings: the section [admin].
+
+    Raises:
+        ConfigError: there is none in its file, or a short one.
+    """
+    _token(settings, lambda _: None)
+
+
 def _hosts(settings: Admin) -> frozenset[str] | None:
     """By which names it may be asked; None: by any, because a token is asked for, or no TCP."""
     if settings.token_file or not settings.address or settings.address.startswith("unix:"):

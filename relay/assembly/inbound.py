@@ -14,8 +14,8 @@ from relay.config.inbound import Listener
 from relay.config.limits import Limits
 from relay.config.settings import Config
 from relay.core.events import Event
-from relay.core.message import ReadLimits
 from relay.core.policy import ClientRule
+from relay.core.reader import ReadLimits
 from relay.keyring.keyring import Keyring
 from relay.listener.bind import Binding
 from relay.listener.certificates import CertificateFiles, Certificates

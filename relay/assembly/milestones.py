@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from relay.core.errors import KeyFault
 from relay.core.status import Milestone
-from relay.rotation.files import folder_of
+from relay.keyring.folder import folders_by_domain
 from relay.rotation.journal import JOURNAL, Journal, read_journal
 from relay.rotation.plan import Facts, Policy, State, Waits, dues, entry_of
 
@@ -39,22 +38,17 @@ class Journals:
             domains: in A-labels; what is known of others is forgotten.
         """
         read = {}
-        for domain in domains:
-            if (found := self._one(keys_dir, domain)) is not None:
+        for domain, folder in folders_by_domain(keys_dir, domains).items():
+            if (found := self._one(domain, folder)) is not None:
                 read[domain] = found
         self._read = read
         return {domain: journal for domain, (_, journal) in read.items()}
 
-    def _one(self, keys_dir: Path, domain: str) -> tuple[tuple[int, ...], Journal] | None:
-        folder = keys_dir / domain
+    def _one(self, domain: str, folder: Path) -> tuple[tuple[int, ...], Journal] | None:
         try:
             status = os.stat(folder / JOURNAL)
         except OSError:
-            try:  # its folder may be spelt otherwise
-                folder = folder_of(keys_dir, domain) if not folder.is_dir() else folder
-                status = os.stat(folder / JOURNAL)
-            except (OSError, KeyFault):
-                return None
+            return None
         seen = (status.st_ino, status.st_mtime_ns)
         known = self._read.get(domain)
         return known if known is not None and known[0] == seen else (seen, read_journal(folder)[0])

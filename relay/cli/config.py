@@ -9,6 +9,7 @@ import click
 import orjson
 from argon2 import PasswordHasher
 
+from relay.admin.server import check_token
 from relay.assembly import binding, profile_hints
 from relay.cli.options import Unusable, config_option, load_or_exit
 from relay.config.example import example as example_text
@@ -33,6 +34,7 @@ def check(config_file: Path | None) -> None:
             click.echo(f"note: {hint}", err=True)
         for listener in settings.listeners:
             binding(listener)
+        check_token(settings.admin)
     except ConfigError as exc:
         raise Unusable(str(exc)) from exc
     missing = [

@@ -31,7 +31,7 @@ from relay.core.dkim.verify import find_signatures
 from relay.core.dkim.verify import verify as judge
 from relay.core.errors import Reason, Rejection
 from relay.core.explain import choose_domain, choose_fields, differ, reencoded_parts
-from relay.core.message import Message, MessageFault
+from relay.core.message import Message
 from relay.core.policy import (
     ClientRule,
     Identity,
@@ -39,6 +39,7 @@ from relay.core.policy import (
     login_would_help,
 )
 from relay.core.profile import Profile
+from relay.core.reader import MessageFault
 from relay.core.reply import AUTH_NEEDED, NOT_PERMITTED, OK, Reply
 from relay.dns.gate import RecordGate
 from relay.flow import Signed, Submission, accept, forward

@@ -18,7 +18,8 @@ from relay.core.dkim.query import TxtAnswer, TxtOutcome
 from relay.core.dkim.reading import LooseReader, Reading
 from relay.core.dkim.verdict import LocalKey
 from relay.core.errors import ConfigError, KeyFault, SyntaxFault
-from relay.core.message import Message, MessageFault, MessageReader, ReadLimits
+from relay.core.message import Message
+from relay.core.reader import MessageFault, MessageReader, ReadLimits
 from relay.dns.resolver import DnsResolver
 from relay.keyring.folder import Found, list_keys
 from relay.keyring.loading import read_found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 from collections.abc import Coroutine
 from functools import partial
@@ -27,6 +28,7 @@ def serve(config_file: Path | None, worker: int | None) -> None:
 
     SIGHUP reads the settings, keys, certificates and secrets anew; SIGTERM stops.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     try:
         run_loop(_worker(worker) if worker is not None else _serving(config_file))
     except ConfigError as exc:

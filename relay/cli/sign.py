@@ -22,8 +22,8 @@ from relay.cli.inputs import (
 from relay.cli.key_settings import keyring_of
 from relay.cli.options import Unusable, keys_options, settings
 from relay.core.errors import ConfigError, Rejection
-from relay.core.message import MessageFault
 from relay.core.policy import ClientRule
+from relay.core.reader import MessageFault
 from relay.dns.gate import OpenGate
 from relay.flow import Submission, accept
 from relay.flow import sign as sign_message

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_origin
@@ -95,7 +96,7 @@ def _read_file(path: Path | None, environ: Mapping[str, str]) -> tuple[dict[str,
     if path is None and environ.get(CONFIG_VARIABLE):
         path = Path(environ[CONFIG_VARIABLE])
     if path is None:
-        if not DEFAULT_FILE.exists():
+        if not _default_file_counts():
             return {}, _Source("", {})
         path = DEFAULT_FILE
     try:
@@ -106,6 +107,14 @@ def _read_file(path: Path | None, environ: Mapping[str, str]) -> tuple[dict[str,
         raise ConfigError((Fault(str(path), exc.strerror or str(exc), fix),)) from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError((Fault(str(path), f"not TOML: {exc}", "correct the syntax"),)) from exc
+
+
+def _default_file_counts() -> bool:
+    """Whether it is there; where its folder is closed to us it counts, and to read it says so."""
+    for path in (DEFAULT_FILE, DEFAULT_FILE.parent):
+        with suppress(OSError):
+            return path.exists()
+    return False  # we stand in a folder that is closed to us, as /root is for `runuser`
 
 
 def _apply_environment(
@@ -231,7 +240,7 @@ def _fault(error: Any, source: _Source) -> Fault:
     name = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in location).lstrip(".")
     if error["type"] == "relay":
         return Fault(source.where(location), f"{name}: {context['what']}", context["fix"])
-    return Fault(source.where(location), f"{name}: {_plain(error)}", _hint(error["type"]))
+    return Fault(source.where(location), f"{name}: {_plain(error)}", _hint(error["type"], name))
 
 
 def _plain(error: Any) -> str:
@@ -246,11 +255,13 @@ def _plain(error: Any) -> str:
     return f"{text}, not {given!r:.100}"
 
 
-def _hint(kind: str) -> str:
-    match kind:
-        case "extra_forbidden":
+def _hint(kind: str, name: str) -> str:
+    match kind, name:
+        case "extra_forbidden", _:
             return "see dkim-relay config example"
-        case "missing":
+        case "missing", "upstreams[0].url":
+            return "set DKIM_RELAY_UPSTREAM__URL, or url in [[upstreams]]"
+        case "missing", _:
             return "set it"
         case _:
             return "correct the value"

@@ -14,7 +14,15 @@ from relay.core.reply import Reply
 _SHOWN: Final = frozenset(
     {
         *(b"EHLO", b"HELO", b"LHLO", b"STARTTLS", b"MAIL", b"RCPT", b"DATA", b"BDAT"),
-        *(b"RSET", b"NOOP", b"VRFY", b"EXPN", b"HELP", b"QUIT"),
+        *(b"RSET", b"NOOP", b"HELP", b"QUIT"),
+    }
+)
+_NAMING: Final = frozenset({b"VRFY", b"EXPN"})  # people, who need no domain here to be known by
+# RFC 4954 §4 has the name first; what is no name may be a secret that somebody sends for one.
+_MECHANISMS: Final = frozenset(
+    {
+        *(b"PLAIN", b"LOGIN", b"CRAM-MD5", b"DIGEST-MD5", b"EXTERNAL", b"NTLM", b"GSSAPI"),
+        *(b"XOAUTH2", b"OAUTHBEARER", b"SCRAM-SHA-1", b"SCRAM-SHA-256"),
     }
 )
 _HIDDEN: Final = "C: ***"
@@ -28,9 +36,10 @@ def command_shown(line: bytes) -> str:
     verb, _, argument = line.strip(b"\r\n ").partition(b" ")
     if verb.upper() == b"AUTH":
         mechanism = argument.partition(b" ")[0]
-        is_name = len(mechanism) <= 20 and mechanism.replace(b"-", b"").isalnum()
-        shown = _text(mechanism) if is_name else "***"
+        shown = _text(mechanism) if mechanism.upper() in _MECHANISMS else "***"
         return f"C: AUTH {shown}" + (" ***" if b" " in argument else "")
+    if verb.upper() in _NAMING:
+        return f"C: {_text(verb)} ***"
     if verb.upper() not in _SHOWN:
         return _HIDDEN
     return f"C: {_text(verb + b' ' + argument if argument else verb)}"

@@ -11,7 +11,6 @@ import asyncio
 import ipaddress
 from collections.abc import Mapping, MutableMapping
 from enum import StrEnum
-from types import TracebackType
 from typing import Self, TypeVar, cast
 
 import dns.exception
@@ -113,12 +112,7 @@ class DnsServer:
                 break
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close every socket."""
         if self._server is not None:
             self._server.close()

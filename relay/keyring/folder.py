@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -114,7 +115,7 @@ def domain_folders(keys_dir: Path, domain: str) -> tuple[Path, ...]:
     except FileNotFoundError:
         return ()
     # The name first: to look at each of 20,000 takes ten times as long.
-    return tuple(Path(e.path) for e in entries if _means(e.name, domain) and _is_folder(e))
+    return tuple(Path(e.path) for e in entries if _meant(e.name) == domain and _is_folder(e))
 
 
 def domain_folder(keys_dir: Path, domain: str) -> Path:
@@ -127,6 +128,27 @@ def domain_folder(keys_dir: Path, domain: str) -> Path:
     if plain.is_dir():  # as nearly all are spelt
         return plain
     return next(iter(domain_folders(keys_dir, domain)), plain)
+
+
+def folders_by_domain(keys_dir: Path, domains: Iterable[str]) -> dict[str, Path]:
+    """The folder of each of these domains (A-labels) that has one, in whatever spelling.
+
+    However many are spelt otherwise or have none, the keys folder is listed once; where it
+    cannot be, only plain names are found.
+    """
+    plain = {domain: keys_dir / domain for domain in domains}
+    folders = {domain: folder for domain, folder in plain.items() if os.path.isdir(folder)}
+    others = plain.keys() - folders.keys()
+    if not others:
+        return folders
+    try:
+        entries = _entries(keys_dir)
+    except OSError:
+        return folders
+    for entry in entries:
+        if (domain := _meant(entry.name)) in others and _is_folder(entry):
+            folders.setdefault(domain, Path(entry.path))
+    return folders
 
 
 def identity(path: Path) -> Identity:
@@ -171,13 +193,14 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return not entry.name.endswith(_KEY_SUFFIXES)
 
 
-def _means(name: str, domain: str) -> bool:
+def _meant(name: str) -> str:
+    """The domain that a folder is for; empty, or no domain, where it is for none."""
     if name.isascii() and "xn--" not in name:  # as nearly all are
-        return name.lower() == domain
+        return name.lower()
     try:
-        return signing_domain(name) == domain
+        return signing_domain(name)
     except KeyFault:
-        return False
+        return ""
 
 
 def _list_domain(folder: Path, listing: Listing) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -139,7 +140,7 @@ def _remove_stale(path: Path) -> None:
     """A socket that nobody listens on is left by a process that was killed."""
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise FileExistsError(17, f"{path} exists and is no socket")
+            raise FileExistsError(errno.EEXIST, f"{path} exists and is no socket")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -151,7 +152,7 @@ def _remove_stale(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
             return
-    raise FileExistsError(98, f"somebody listens on {path}")
+    raise FileExistsError(errno.EADDRINUSE, f"somebody listens on {path}")
 
 
 def _give_to(path: Path, owner: str) -> None:

@@ -57,6 +57,7 @@ class Connection(SMTP):
         self.uid: int | None = None
         self.endpoint = endpoint
         self._is_secured = False
+        self._is_aborted = False
         self._input = bytearray()
         self._output: list[bytes] = []
         self._decoder: Decoder | None = None
@@ -122,6 +123,7 @@ class Connection(SMTP):
     def abort(self) -> None:
         """Close at once, whatever is under way."""
         if not self._is_lost:
+            self._is_aborted = True
             self._wire.abort()
 
     @property

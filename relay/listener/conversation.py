@@ -76,7 +76,9 @@ class Conversation(Connection):
             self._emit(Noted("session.failed", "error", (("exception", exc),)))
         finally:
             try:
-                await self._end_transaction("the client left")
+                is_ours = self._is_aborted or self._farewell is not None
+                why = "the relay ended the session" if is_ours else "the client left"
+                await self._end_transaction(why)
             except Exception as exc:  # nobody awaits this task
                 self._tell_fault(exc)
             finally:

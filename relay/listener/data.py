@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from relay.core.message import MessageReader
+from relay.core.reader import MessageReader
 
 _END = b"\r\n.\r\n"
 _STUFFED = b"\r\n."

@@ -58,6 +58,7 @@ class Intake(Conversation):
                 self._decoder, self._is_over = None, True
                 return False
             await self._hear()
+        self._data_since = self.loop.time()
         return True
 
     def _is_reading(self) -> bool:
@@ -103,9 +104,14 @@ class Intake(Conversation):
         """Look at the time; called now and then. Ends a session whose client is too slow."""
         super().sweep(now)
         message, limits = self._message, self._limits
-        if not self._is_reading() or message is None:
+        if message is None:
             return
-        if self._held_since:
+        if not self._is_reading():
+            # Between chunks (RFC 3030): NOOP is no reason to hold the octets of a message for ever.
+            if self._transit is not None and now - self._data_since > limits.idle_seconds:
+                self._tell_limit("idle_seconds")
+                self._dismiss(say.IDLE_TOO_LONG)
+        elif self._held_since:
             if now - self._held_since > limits.memory_seconds:
                 message.refuse("4.3.1", "No memory for the message")
                 self._release()

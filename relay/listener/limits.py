@@ -24,7 +24,7 @@ LIMIT_REPLIES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionLimits:
-    """How much one session may do; the defaults that count stand in relay/config/settings.py.
+    """How much one session may do; the defaults that count stand in relay/config/limits.py.
 
     Attributes:
         max_recipients: of one transaction.

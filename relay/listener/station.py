@@ -9,8 +9,8 @@ from typing import Protocol
 
 from relay.core.envelope import MailCommand, RcptCommand
 from relay.core.events import Event
-from relay.core.message import ReadLimits
 from relay.core.policy import ClientRule
+from relay.core.reader import ReadLimits
 from relay.core.reply import Reply
 from relay.core.routing import RouteRule
 from relay.flow import Hop, Keys, Terms

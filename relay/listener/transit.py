@@ -14,7 +14,8 @@ from relay.core.dkim.canonical import BodyHash
 from relay.core.envelope import MailCommand, RcptCommand
 from relay.core.errors import Reason, Rejection
 from relay.core.events import Noted, Outcome, TransactionEnded
-from relay.core.message import Message, MessageFault
+from relay.core.message import Message
+from relay.core.reader import MessageFault
 from relay.core.reply import ANOTHER_ROUTE, INTERNAL_ERROR, NO_ROUTE, OUT_OF_ORDER, Reply
 from relay.core.routing import Step, choose
 from relay.core.trace_context import trace_id

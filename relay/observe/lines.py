@@ -88,7 +88,8 @@ def _shown(event: Event) -> Iterator[tuple[str, object]]:
             if value:
                 yield name, round(value, _SECONDS_DIGITS) if name in _SECONDS else value
     elif isinstance(event, Noted):
-        yield from event.fields
+        for name, field in event.fields:
+            yield name, round(field, _SECONDS_DIGITS) if isinstance(field, float) else field
 
 
 def _plain(value: object) -> object:

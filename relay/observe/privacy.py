@@ -14,10 +14,15 @@ from typing import Final
 
 from relay.core.events import Event, Noted, TransactionEnded
 
-_WORD: Final = re.compile(r"[^\s<>@,;:()\"'=]*")
+_WORD: Final = re.compile(r"[^\s<>@,;:()\"]*")  # with "=", which VERP has, and "'"
+# A quoted string, and whether it is a local part; or one that does not end, looked at once.
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"(@?)|\\?\Z)', re.DOTALL)
+# An address literal, which is how a client without a name says EHLO (RFC 5321 §4.1.3).
+_LITERAL: Final = re.compile(r"\[(IPv6:)?([0-9a-f:.]{2,45})\]", re.IGNORECASE)
 _MASK: Final = "***"
 _PREFIX_BITS: Final = {4: 24, 6: 48}
 _CLIENT: Final = "client"
+_LOGIN: Final = "login"
 # Of our own making, or of the settings, without anybody's address.
 _OPEN: Final = frozenset(
     {"message_id", "session_id", "queue_id", "where", "listening", "upstreams"}
@@ -63,6 +68,8 @@ def _masked_note(event: Noted) -> Noted:
     def value(name: str, value: object) -> object:
         if name in _OPEN or isinstance(value, bool | int | float):
             return value
+        if name == _LOGIN and "@" not in str(value):
+            return _MASK
         if isinstance(value, tuple | list):
             return [_masked_text(str(item), client, network) for item in value]
         if isinstance(value, BaseException):  # a traceback may quote anything
@@ -75,12 +82,19 @@ def _masked_note(event: Noted) -> Noted:
 def _masked_text(text: str, client: str, network: str) -> str:
     if client and network != client:
         text = text.replace(client, network)
+    text = _LITERAL.sub(_masked_literal, text)
+    text = _QUOTED.sub(lambda found: f"{_MASK}@" if found[1] else found[0], text)
     before, *domains = text.split("@")
     parts = []
     for domain in domains:
         parts.append(_without_local_part(before))
         before = domain
     return "@".join((*parts, before))
+
+
+def _masked_literal(literal: re.Match[str]) -> str:
+    tag, address = literal.groups(default="")
+    return f"[{tag}{masked_client(address)}]"
 
 
 def _without_local_part(text: str) -> str:

@@ -1,1 +1,1 @@
-"""Upstream profiles as data; read by `relay.service`, understood by `relay.core.profile`."""
+"""Upstream profiles as data; read by `relay.assembly`, understood by `relay.core.profile`."""

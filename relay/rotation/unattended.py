@@ -15,6 +15,7 @@ from pathlib import Path
 
 from relay.core.errors import Fault, KeyFault
 from relay.core.events import Noted
+from relay.keyring.folder import folders_by_domain
 from relay.rotation.files import folder_of
 from relay.rotation.journal import JOURNAL
 from relay.rotation.plan import DAY_SECONDS, MIN_RETIRE_DAYS, Act, Due, Policy, Step, Waits
@@ -93,9 +94,8 @@ class Caretaker:
     def _concerned(self, domains: Iterable[str]) -> list[str]:
         """The domains that have a rotation, and something to look at."""
         now, found = self._with.now(), []
-        for domain in domains:
-            with contextlib.suppress(KeyFault, OSError):
-                path = folder_of(self._with.keys_dir, domain)
+        for domain, path in folders_by_domain(self._with.keys_dir, domains).items():
+            with contextlib.suppress(OSError):
                 is_concerned = self._with.policy(domain).every_seconds > 0
                 if is_concerned or (path / JOURNAL).exists():
                     looked = self._looked.get(domain)

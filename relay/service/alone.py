@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from relay.admin.server import admin_port
 from relay.assembly.status import Overview
 from relay.config.settings import Config
@@ -10,7 +12,7 @@ from relay.service.notify import Notifier
 from relay.service.observers import Observers
 from relay.service.orders import Orders
 from relay.service.relay import Relay, relaying
-from relay.service.reload import Load, reload
+from relay.service.reload import Load, reload, reload_when_told
 
 
 async def serve_alone(config: Config, load: Load, notifier: Notifier) -> None:
@@ -44,21 +46,11 @@ async def _serve(config: Config, load: Load, notifier: Notifier, observers: Obse
             observers.adopt(to)
             return names
 
-        async def reload_when_told() -> None:
-            while True:
-                await orders.reload.wait()
-                orders.reload.clear()
-                notifier.reloading()
-                await reload(load, change, observers.emit)
-                notifier.ready(_status(relay))
-
-        async def hurry_when_told() -> None:
-            await orders.hurry.wait()
-            relay.listeners.hurry()
-
+        once = partial(reload, load, change, observers.emit)
+        status = partial(_status, relay)
         relay.attend(notifier.watch())
-        relay.attend(reload_when_told())
-        relay.attend(hurry_when_told())
+        relay.attend(reload_when_told(orders, notifier, once=once, status=status))
+        relay.attend(relay.hurry_when(orders.hurry))
         await port.serve(Overview(relay, observers.chronicle))
         settle()
         notifier.ready(_status(relay))

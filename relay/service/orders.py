@@ -10,7 +10,7 @@ class Orders:
     """What was told so far.
 
     Attributes:
-        reload: SIGHUP; whoever obeys clears it.
+        reload: SIGHUP, unless it was told to stop; whoever obeys clears it.
         stop: SIGTERM or SIGINT.
         hurry: another one of these.
     """
@@ -30,7 +30,11 @@ class Orders:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop)
-        loop.add_signal_handler(signal.SIGHUP, self.reload.set if reloads else _ignore)
+        loop.add_signal_handler(signal.SIGHUP, self._told_to_reload if reloads else _ignore)
+
+    def _told_to_reload(self) -> None:
+        if not self.stop.is_set():
+            self.reload.set()
 
     def _told_to_stop(self) -> None:
         if self.stop.is_set():

@@ -21,6 +21,7 @@ from relay.listener.shares import Shares
 from relay.listener.sockets import Listeners
 from relay.listener.station import UnderWay
 from relay.service.differences import changed, fixed_faults
+from relay.service.reload import STOPPING
 from relay.service.works import Emit, Works, make_works
 from relay.telling import fault_teller, record_teller
 
@@ -99,6 +100,11 @@ class Relay:
         """Have something done in the background until all is over."""
         self._attended.append(self._tasks.create_task(work))
 
+    async def hurry_when(self, told: asyncio.Event) -> None:
+        """Wait no longer for messages in flight once that is told; for `attend`."""
+        await told.wait()
+        self.listeners.hurry()
+
     async def prepare(self, config: Config) -> tuple[str, ...]:
         """Make everything of other settings, and change nothing yet.
 
@@ -130,9 +136,16 @@ class Relay:
             await works.close(kept=self.works)
 
     async def commit(self) -> None:
-        """Serve with what was prepared from now on."""
+        """Serve with what was prepared from now on.
+
+        Raises:
+            ConfigError: it drains; what was prepared is thrown away.
+        """
         if self._next is None:
             raise RuntimeError("nothing was prepared")
+        if self.is_draining:
+            await self.abandon()
+            raise ConfigError((STOPPING,))
         (works, bound), self._next = self._next, None
         old, self.works = self.works, works
         under_way = self.listeners.station.under_way

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from relay.config.settings import Config
-from relay.core.errors import ConfigError
+from relay.core.errors import ConfigError, Fault
 from relay.core.events import Event, Noted
+from relay.service.notify import Notifier
+from relay.service.orders import Orders
 
 Load = Callable[[], Config]
+STOPPING: Final = Fault("reload", "the service was told to stop meanwhile", "start it again")
 
 
 async def reload(
@@ -34,3 +38,26 @@ async def reload(
         emit(Noted("service.reload_failed", "error", (("exception", exc),)))
     else:
         emit(Noted("service.reloaded", "info", (("changed", list(names)),)))
+
+
+async def reload_when_told(
+    orders: Orders,
+    notifier: Notifier,
+    *,
+    once: Callable[[], Awaitable[None]],
+    status: Callable[[], str],
+) -> None:
+    """Read the settings anew whenever that is told; for a task group, until cancelled.
+
+    Args:
+        orders: what signals tell.
+        notifier: the service manager hears when it begins and ends.
+        once: does it; see `reload`.
+        status: a line for people, made when it is over.
+    """
+    while True:
+        await orders.reload.wait()
+        orders.reload.clear()
+        notifier.reloading()
+        await once()
+        notifier.ready(status())

@@ -24,6 +24,7 @@ from relay.listener.shares import ABSENT, Shares
 from relay.service.channel import BEAT_SECONDS, Message, packed, read_faults
 from relay.service.differences import changed, fixed_faults
 from relay.service.processes import WorkerGone, WorkerProcess
+from relay.service.reload import STOPPING
 
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _MAX_PAUSE_SECONDS: Final = 30.0
@@ -156,12 +157,14 @@ class Supervisor:
                 for worker in workers:
                     worker.tell("abandon")
                 raise
+            if self.is_stopping:  # they drain; settings of before are good enough for that
+                raise ConfigError((STOPPING,))
             names = changed(self._config, to)
             self._config = to  # who has to be started from now on begins with these
             committing = [worker.ask("commit") for worker in workers]
             results = await asyncio.gather(*committing, return_exceptions=True)
             for worker, result in zip(workers, results, strict=True):
-                if result is not None:
+                if result is not None and not self.is_stopping:
                     worker.kill()  # what it serves with is not known
             return names
 
@@ -221,10 +224,17 @@ class Supervisor:
     async def _live(self, number: int, is_ready: asyncio.Future[None]) -> str:
         """One worker, from its start to its end; how that was."""
         async with self._starting:
-            worker = await WorkerProcess.start(
-                self._options, self._first_words(number), self._files, self._environ
-            )
+            if self.is_stopping:
+                return "not started"
+            try:
+                worker = await WorkerProcess.start(
+                    self._options, self._first_words(number), self._files, self._environ
+                )
+            except OSError as exc:  # no memory, descriptors or processes left: perhaps later
+                return self._not_started(exc, is_ready)
             self._workers[number] = worker
+        if self._stopping.is_set():
+            worker.drain()  # who was told to end has not heard of this one
         try:
             async with asyncio.TaskGroup() as tasks:
                 watching = tasks.create_task(self._watch(number, worker))
@@ -236,6 +246,12 @@ class Supervisor:
             del self._workers[number]
             self._shares.tell(ABSENT, process=number)
         return f"signal {-status}" if status < 0 else f"status {status}"
+
+    def _not_started(self, error: OSError, is_ready: asyncio.Future[None]) -> str:
+        how = f"not started: {error.strerror or error}"
+        if not is_ready.done():
+            is_ready.set_exception(WorkerGone(how))
+        return how
 
     async def _tell_of(
         self, number: int, worker: WorkerProcess, is_ready: asyncio.Future[None]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -13,6 +15,7 @@ from relay.admin.server import admin_port
 from relay.config.inbound import Listener
 from relay.config.settings import Config
 from relay.core.errors import RelayError
+from relay.core.events import Event
 from relay.core.status import Status
 from relay.listener.bind import Binding, bind_all
 from relay.listener.shares import make_shares
@@ -21,7 +24,7 @@ from relay.observe.uniting import unite
 from relay.service.notify import Notifier
 from relay.service.orders import Orders
 from relay.service.processes import WorkerGone, WorkerProcess
-from relay.service.reload import Load, reload
+from relay.service.reload import Load, reload, reload_when_told
 from relay.service.supervisor import Supervisor
 
 _ANSWER_SECONDS = 3.0
@@ -58,31 +61,15 @@ async def _serve(
     orders = Orders()
     orders.listen()
     observers = Observers(config)
-    bindings = [_binding(listener) for listener in config.listeners]
-    supervisor = Supervisor(
-        config,
-        observers.emit,
-        processes=processes,
-        bound=bind_all(bindings),
-        paths=[binding.path for binding in bindings if binding.path is not None],
-        shares=make_shares(processes),
-        options=tuple(subprocess._args_from_interpreter_flags()),  # type: ignore[attr-defined]
-        environ=os.environ,
-    )
+    supervisor = _supervisor(config, observers.emit, processes)
 
     async def change(to: Config) -> tuple[str, ...]:
         names = await supervisor.change(to)
         observers.adopt(to)
         return names
 
-    async def reload_when_told() -> None:
-        while True:
-            await orders.reload.wait()
-            orders.reload.clear()
-            notifier.reloading()
-            await reload(load, change, observers.emit)
-            notifier.ready(_status(supervisor))
-
+    once = partial(reload, load, change, observers.emit)
+    status = partial(_status, supervisor)
     failure: Exception | None = None
     with observers.telling_failures():
         async with (
@@ -92,9 +79,10 @@ async def _serve(
             background = [tasks.create_task(notifier.watch())]
             try:
                 await supervisor.start(tasks, orders.stop.wait())
-                background.append(tasks.create_task(reload_when_told()))
+                reloading = reload_when_told(orders, notifier, once=once, status=status)
+                background.append(tasks.create_task(reloading))
                 await port.serve(_Source(supervisor, folder))
-                notifier.ready(_status(supervisor))
+                notifier.ready(status())
                 await orders.stop.wait()
             except RelayError as exc:  # which a group would wrap
                 failure = exc
@@ -105,6 +93,25 @@ async def _serve(
                     task.cancel()
     if failure is not None:
         raise failure
+
+
+def _supervisor(config: Config, emit: Callable[[Event], None], processes: int) -> Supervisor:
+    """With sockets that are bound, and nobody on them yet.
+
+    Raises:
+        ConfigError: some address cannot be had.
+    """
+    bindings = [_binding(listener) for listener in config.listeners]
+    return Supervisor(
+        config,
+        emit,
+        processes=processes,
+        bound=bind_all(bindings),
+        paths=[binding.path for binding in bindings if binding.path is not None],
+        shares=make_shares(processes),
+        options=tuple(subprocess._args_from_interpreter_flags()),  # type: ignore[attr-defined]
+        environ=os.environ,
+    )
 
 
 def _binding(listener: Listener) -> Binding:

@@ -16,6 +16,7 @@ from relay.assembly.status import Overview
 from relay.config.settings import Config
 from relay.core.errors import ConfigError
 from relay.listener.shares import Shares
+from relay.observe.sharing import count_as
 from relay.service.channel import BEAT_SECONDS, Channel, Message, unpacked, written_faults
 from relay.service.memory import settle
 from relay.service.observers import Observers
@@ -24,6 +25,7 @@ from relay.service.relay import Relay, relaying
 from relay.service.share import share_of
 
 Answer = Any
+_CHANGES = ("prepare", "commit", "abandon")
 
 
 class Worker:
@@ -114,6 +116,7 @@ async def _serve(channel: Channel, first: Message, orders: Orders) -> None:
     def share(of: Config) -> Config:
         return share_of(of, process, processes)
 
+    count_as(process)
     observers = Observers(config)
     with observers.telling_failures():
         async with relaying(
@@ -125,7 +128,7 @@ async def _serve(channel: Channel, first: Message, orders: Orders) -> None:
         ) as relay:
             worker = Worker(relay, share, observers=observers, orders=orders)
             relay.attend(_answer(channel, worker.answer, orders))
-            relay.attend(_hurry_when_told(relay, orders))
+            relay.attend(relay.hurry_when(orders.hurry))
             settle()
             channel.send({"ready": os.getpid()})
             await orders.stop.wait()
@@ -135,15 +138,30 @@ async def _serve(channel: Channel, first: Message, orders: Orders) -> None:
 async def _answer(
     channel: Channel, answer: Callable[[str, Message], Awaitable[Answer]], orders: Orders
 ) -> None:
-    """Answer one question after the other, until nobody asks any more."""
-    while (message := await channel.receive()) is not None:
+    """Answer until nobody asks any more: changes of settings in turn, all else at once."""
+    changes: asyncio.Queue[Message] = asyncio.Queue()
+
+    async def reply_to(message: Message) -> None:
         said: Message = {"to": message["id"]}
         try:
             said["answer"] = await answer(message["ask"], message)
         except Exception as exc:  # the supervisor tells; mail goes on
             said["failed"] = f"{type(exc).__name__}: {exc}"
         channel.send(said)
-    orders.stop.set()
+
+    async def change_in_turn() -> None:
+        while True:
+            await reply_to(await changes.get())
+
+    async with asyncio.TaskGroup() as tasks:
+        changing = tasks.create_task(change_in_turn())
+        while (message := await channel.receive()) is not None:
+            if message["ask"] in _CHANGES:  # which may wait for DNS
+                changes.put_nowait(message)
+            else:
+                tasks.create_task(reply_to(message))
+        orders.stop.set()
+        changing.cancel()
 
 
 async def _beat(channel: Channel) -> None:
@@ -151,8 +169,3 @@ async def _beat(channel: Channel) -> None:
     while True:
         channel.send({"beat": True})
         await asyncio.sleep(BEAT_SECONDS)
-
-
-async def _hurry_when_told(relay: Relay, orders: Orders) -> None:
-    await orders.hurry.wait()
-    relay.listeners.hurry()

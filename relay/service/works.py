@@ -102,13 +102,7 @@ async def make_works(
     if not kept.has_same("upstreams"):
         for hint in await asyncio.to_thread(profile_hints, config):
             emit(Noted("upstream.questionable", "warning", (("detail", hint),)))
-    known_faults = frozenset(before.keyring.faults if before is not None else ())
-    await key_watch.look()
-    await key_watch.load(_DOMAINS_AT_START)
-    if before is not None and (faults := tuple(f for f in keyring.faults if f not in known_faults)):
-        if keyring is not before.keyring:
-            keyring.close()
-        raise ConfigError(faults)
+    await _read_keys(keyring, key_watch, before)
     await gate.start(keyring.keys, record_teller(emit), within_seconds=config.dns.start_seconds)
     ways = make_ways(config, keyring.domains, pools, tell)
     listeners = make_listeners(config, keyring, ways, emit)
@@ -124,6 +118,21 @@ async def make_works(
         listeners=listeners,
         bindings=bindings,
     )
+
+
+async def _read_keys(keyring: Keyring, key_watch: KeyWatch, before: Works | None) -> None:
+    """Find out which keys there are, and read those of the first domains.
+
+    Raises:
+        ConfigError: there is something before, and a key has a fault that it had not.
+    """
+    known_faults = frozenset(before.keyring.faults if before is not None else ())
+    await key_watch.look()
+    await key_watch.load(_DOMAINS_AT_START)
+    if before is not None and (faults := tuple(f for f in keyring.faults if f not in known_faults)):
+        if keyring is not before.keyring:
+            keyring.close()
+        raise ConfigError(faults)
 
 
 class _Kept:

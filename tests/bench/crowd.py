@@ -20,7 +20,6 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, Self
 
 import uvloop
@@ -162,12 +161,7 @@ class CrowdProcess:
         self._process = subprocess.Popen(self._argv, stdin=pipe, stdout=pipe, text=True)
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End it, and with it whoever is still connected."""
         self._process.kill()
         self._process.communicate()

@@ -30,8 +30,8 @@ from relay.config.outbound import Upstream
 from relay.core.capabilities import parse_capabilities
 from relay.core.dkim.algorithm import DEFAULT_RSA_BITS, Algorithm
 from relay.core.envelope import MailCommand
-from relay.core.message import ReadLimits
 from relay.core.policy import ClientRule
+from relay.core.reader import ReadLimits
 from relay.core.reply import Reply
 from relay.core.routing import RouteRule
 from relay.keyring.files import read_key_file

@@ -14,7 +14,6 @@ import threading
 import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self, cast
 
 from tests.bench.postfix_tools import FROM, TO
@@ -56,12 +55,7 @@ class StampingSink(socketserver.ThreadingTCPServer):
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop, and hang up: whoever keeps connections is to make a new one to the next sink."""
         self.shutdown()
         self._thread.join()

@@ -24,8 +24,9 @@ from relay.core.dkim.sign import draft, fields_to_sign
 from relay.core.dkim.tags import TagFault, parse_tags
 from relay.core.errors import SyntaxFault
 from relay.core.mailboxes import parse_mailboxes
-from relay.core.message import Message, MessageReader, ReadLimits, new_field, parse_header
+from relay.core.message import Message, new_field, parse_header
 from relay.core.mime import Entity
+from relay.core.reader import MessageReader, ReadLimits
 from relay.core.reencode import CannotReencode, reencode
 from tests.bench.workload import WORKLOADS, message
 

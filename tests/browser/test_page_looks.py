@@ -20,6 +20,12 @@ return [...document.querySelectorAll("main *, header *")].filter((e) => {
   return box.width > 1 && box.right > document.documentElement.clientWidth + 1;
 }).map((e) => e.outerHTML.slice(0, 120))
 """
+# Cells whose words stand out of them.
+OVERFULL = """
+return [...document.querySelectorAll(".transactions td, .certificates td, dd")].filter((e) =>
+  e.scrollWidth > e.clientWidth + 1
+).map((e) => e.outerHTML.slice(0, 120))
+"""
 
 
 @pytest.mark.parametrize("name", STATUSES)
@@ -38,6 +44,7 @@ def test_it_fits_every_screen(
     for parts in ("", "document.querySelectorAll('details').forEach((e) => { e.open = true });"):
         assert browser.run(f"{parts} return document.documentElement.scrollWidth") <= width
         assert not browser.run(BEYOND)
+        assert not browser.run(OVERFULL)
     assert not browser.complaints()
 
 

@@ -28,7 +28,7 @@ def check_settings(
     for path in {word.strip('",') for text in texts for word in text.split() if secrets in word}:
         secret = folder / path.lstrip("/")
         secret.parent.mkdir(parents=True, exist_ok=True)
-        secret.write_text("only for tests\n")
+        secret.write_text("a secret only for tests\n")
     moved = {name: text.replace(secrets, f"{folder}{secrets}") for name, text in variables.items()}
     (folder / "keys").mkdir()
     moved["DKIM_RELAY_KEYS_DIR"] = str(folder / "keys")

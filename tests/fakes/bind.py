@@ -40,7 +40,6 @@ import secrets
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import dns.exception
@@ -150,12 +149,7 @@ class Bind:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop it."""
         self.stop()
 
@@ -178,7 +172,7 @@ class Bind:
             self.resume()
         self._program.stop()
         if self._forward is not None:
-            self._forward.__exit__(None, None, None)
+            self._forward.__exit__()
             self._forward = None
 
     def pause(self) -> None:

@@ -19,7 +19,6 @@ import tempfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.fakes.processes import Program, wait_until
@@ -70,12 +69,7 @@ class DebianRoot:
         """There is nothing to start."""
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Remove the folder; processes that are about to end may still write into it."""
         wait_until(self._is_removed, what=f"{self.folder} is removed")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from types import TracebackType
 from typing import Self, cast
 
 from tests.fakes.processes import LOOPBACK
@@ -40,12 +39,7 @@ class DnsForward:
             raise self._failure
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close every socket."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()

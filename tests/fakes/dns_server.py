@@ -10,7 +10,6 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Self
 
 import dns.exception
@@ -49,12 +48,7 @@ class LoopbackDNS:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop to answer, and close the socket."""
         # An empty datagram is no DNS message: it means the end.
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:

@@ -11,7 +11,6 @@ import base64
 import socketserver
 import threading
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Self
 
 from tests.fakes.processes import LOOPBACK
@@ -56,12 +55,7 @@ class DovecotAuth:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop to answer."""
         self._server.shutdown()
         self._thread.join()

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from relay.core.dkim.algorithm import Algorithm, PublicKey, SigningKey, sign_digest
 from relay.core.errors import key_unavailable
 from relay.core.events import Event, Noted, TransactionEnded
-from relay.core.message import ReadLimits
 from relay.core.policy import ClientRule, SigningDomains
+from relay.core.reader import ReadLimits
 from relay.core.reply import TOO_MANY_CONNECTIONS
 from relay.core.routing import RouteRule, SigningPolicy
 from relay.flow import Terms

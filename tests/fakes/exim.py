@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 
 from tests.fakes.debian import DebianRoot
@@ -116,12 +115,7 @@ class Exim:
             raise
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop, and remove the folder."""
         self._stop()
 
@@ -138,7 +132,7 @@ class Exim:
 
     def _stop(self) -> None:
         self._daemon.stop()
-        self._root.__exit__(None, None, None)
+        self._root.__exit__()
 
     def _configuration(self, setup: Setup) -> str:
         options = dict(setup.options)

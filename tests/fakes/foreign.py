@@ -16,7 +16,8 @@ from relay.core.dkim.record import record_name, record_text
 from relay.core.dkim.signature import Signature, parse_signature
 from relay.core.dkim.verdict import LocalKey, Verdict
 from relay.core.dkim.verify import find_signatures, header_digest, verify
-from relay.core.message import Field, Message, new_field, read_message
+from relay.core.message import Field, Message, new_field
+from relay.core.reader import read_message
 from tests.fakes.keys import FakeKey, answers
 
 NOW = 1_800_000_000.0

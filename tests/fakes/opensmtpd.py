@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 
 from tests.fakes.debian import DebianRoot
@@ -91,12 +90,7 @@ class OpenSmtpd:
             raise
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop, and remove the folder."""
         self._stop()
 
@@ -107,7 +101,7 @@ class OpenSmtpd:
 
     def _stop(self) -> None:
         self._daemon.stop()
-        self._root.__exit__(None, None, None)
+        self._root.__exit__()
 
     def _configuration(self, setup: Setup) -> str:
         known = [f'"{name}@sink.test" = "mailboxes"' for name in setup.mailboxes]

@@ -133,7 +133,7 @@ def transaction(number: int = 0) -> TransactionStatus:
     return TransactionStatus(
         at=NOW - 9 - 13 * number,
         outcome="message.relayed",
-        queue_id=f"4G7K{number:04d}",
+        queue_id=f"9f3c01d27ab4{number:04d}",
         client="10.20.0.14",
         mail_from="bounces+7841@mail.example.com",
         from_address="orders@example.com",

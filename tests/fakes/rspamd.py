@@ -12,7 +12,6 @@ import http.client
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.fakes.dns_server import LoopbackDNS
@@ -79,15 +78,10 @@ class Rspamd:
         self._start()
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop both."""
         self._program.stop()
-        self._dns.__exit__(error_type, error, traceback)
+        self._dns.__exit__()
 
     def __call__(self, message: bytes, records: Records) -> Verdicts:
         """Verify a message.

@@ -10,7 +10,6 @@ import contextlib
 import http.client
 import json
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.fakes.processes import LOOPBACK, Program, free_port
@@ -69,12 +68,7 @@ class RspamdSigner:
             raise
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop it."""
         self._program.stop()
 

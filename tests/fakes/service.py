@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tests.fakes.processes import LOOPBACK, Program, free_port, smtp_greets, wait_until
@@ -87,12 +86,7 @@ class ServiceProcess:
             raise
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Ask it to end, and make sure it does."""
         self.program.stop()
 

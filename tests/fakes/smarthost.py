@@ -38,7 +38,6 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Self
 
 from tests.fakes.smarthost_dialogue import Dialogue
@@ -66,7 +65,6 @@ __all__ = [
     "Step",
     "in_thread",
     "reply",
-    "unused_port",
 ]
 
 EXTENSIONS = ("PIPELINING", "SIZE 50000000", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
@@ -187,12 +185,7 @@ class Smarthost:
         self._server = await asyncio.start_server(self._connected, sock=listening, ssl=context)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._server is not None:
             self._server.close()
         tasks = list(self._dialogues)
@@ -272,10 +265,3 @@ def in_thread(host: Smarthost) -> Iterator[Smarthost]:
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(10)
-
-
-def unused_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-    return port

@@ -12,7 +12,6 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from relay.listener.endpoint import ListenerTls
@@ -190,12 +189,7 @@ class SocketClient:
         self._connected = socket.create_connection(self.address)
         self._connected.sendall(octets)
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._writer.transport.abort()
 
     async def secure(self, context: ssl.SSLContext, *, before: bytes = b"") -> None:

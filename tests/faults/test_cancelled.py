@@ -12,7 +12,8 @@ import pytest
 from relay.upstream.pool import Pool
 from relay.upstream.route import Route
 from tests.fakes.pools import BODY, HEADER, mail_from, pool_to, rcpt_to, relay
-from tests.fakes.smarthost import ALL_EXTENSIONS, EXTENSIONS, Fault, Smarthost, unused_port
+from tests.fakes.processes import free_port
+from tests.fakes.smarthost import ALL_EXTENSIONS, EXTENSIONS, Fault, Smarthost
 from tests.faults.test_upstream_matrix import nothing_left
 
 MOST_TURNS = 500
@@ -56,7 +57,7 @@ async def scene(
         Smarthost(extensions=extensions) as host,
         nothing_left(host),
         pool_to(host, **changes) as pool,
-        pool_to(unused_port(), **changes) as dead,
+        pool_to(free_port(), **changes) as dead,
     ):
         if situation.startswith("kept"):
             await relay(pool)

@@ -24,7 +24,8 @@ from relay.upstream.settings import Timeouts, Tls
 from tests.fakes.certificates import Certificates
 from tests.fakes.jumping_loop import run_jumping
 from tests.fakes.pools import LINE, accepted_transaction, mail_from, pool_to, rcpt_to
-from tests.fakes.smarthost import ALL_EXTENSIONS, EXTENSIONS, Smarthost, unused_port
+from tests.fakes.processes import free_port
+from tests.fakes.smarthost import ALL_EXTENSIONS, EXTENSIONS, Smarthost
 from tests.faults.matrix import CASES, EVERYTHING, LEFT_OUT, OPENING, PASSED_ON, Case
 
 PATIENCE_SECONDS = 10.0
@@ -152,7 +153,7 @@ async def misbehave(case: Case, certificates: Certificates) -> None:
 
 async def connect_in_vain(*, takes_none: bool) -> None:
     """Nobody answers on the port; then a smarthost does."""
-    port = unused_port()
+    port = free_port()
     async with nothing_left(), pool_to(port, **SETTINGS) as pool:
         if takes_none:
             with FullBacklog(port):

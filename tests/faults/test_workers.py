@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import smtplib
 import socket
@@ -18,7 +19,8 @@ import pytest
 from relay.core.dkim.algorithm import Algorithm
 from relay.keyring.writing import write_key_pair
 from tests.fakes.certificates import Certificates
-from tests.fakes.processes import LOOPBACK, smtp_greets
+from tests.fakes.http_client import ask
+from tests.fakes.processes import LOOPBACK, free_port, smtp_greets
 from tests.fakes.service import ServiceProcess, is_alive
 from tests.fakes.smarthost import Fault, Pause, Smarthost, in_thread, reply
 
@@ -201,6 +203,53 @@ def test_reloaded_under_traffic(
     assert stored(smarthost).keys() == traffic.accepted
 
 
+@contextmanager
+def reload_that_waits(relay: ServiceProcess, seconds: float) -> Iterator[None]:
+    """Settings are being read anew, and wait so long for a name server that says nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind((LOOPBACK, 0))
+        silent.settimeout(30)
+        server = f"{LOOPBACK}:{silent.getsockname()[1]}"
+        relay.settings["dns"] = {
+            "nameservers": [server],
+            "start_seconds": seconds,
+            "timeout_seconds": seconds,
+        }
+        relay.write()
+        relay.send(signal.SIGHUP)
+        silent.recv(1024)
+        yield
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_stopped_while_settings_change(
+    tmp_path: Path, keys_dir: Path, smarthost: Smarthost, workers: int
+) -> None:
+    """What is under way is finished, and the settings of before stay until the end."""
+    smarthost.on("dot", Pause(4), reply("250 2.0.0 Ok at last"))
+    relay = service(tmp_path, keys_dir, smarthost, workers=workers)
+    with serving(relay, workers if workers > 1 else 0), Traffic(relay.port, 1) as traffic:
+        relay.wait(lambda: bool(smarthost.received), "a message is under way")
+        with reload_that_waits(relay, 1):
+            assert relay.program.stop(wait_seconds=30) == 0
+    assert traffic.accepted == stored(smarthost).keys() == {1}
+    assert [e["sessions_cut_off"] for e in relay.events("service.stopped")] == [0] * workers
+    [failed] = relay.events("service.reload_failed")
+    assert "told to stop" in str(failed["faults"])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_asked_while_settings_change(
+    tmp_path: Path, keys_dir: Path, smarthost: Smarthost, workers: int
+) -> None:
+    """Whoever looks after it hears that it is ready: mail passes all the time."""
+    admin = f"{LOOPBACK}:{free_port()}"
+    relay = service(tmp_path, keys_dir, smarthost, workers=workers, admin={"address": admin})
+    with serving(relay, workers if workers > 1 else 0), reload_that_waits(relay, 60):
+        answer = await ask(admin, "/readyz")
+    assert (answer.status, answer.text) == (200, "ready\n")
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_keys_certificates_and_secrets(tmp_path: Path, keys_dir: Path, workers: int) -> None:
     """Each is another after SIGHUP: domain, certificate on the wire, password sent upstream."""
@@ -372,6 +421,22 @@ def test_a_worker_that_is_killed_while_settings_change(
             for _ in range(4):
                 client = stack.enter_context(smtplib.SMTP(LOOPBACK, relay.port, timeout=30))
                 assert b"SIZE 77777" in client.ehlo("c.example")[1].upper()
+
+
+def test_a_worker_that_cannot_be_started(
+    tmp_path: Path, keys_dir: Path, smarthost: Smarthost
+) -> None:
+    """No descriptors are left: the other one serves, and it is tried again."""
+    relay = service(tmp_path, keys_dir, smarthost, workers=2)
+    with serving(relay, 2):
+        before = resource.prlimit(relay.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(relay.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+        os.kill(relay.serving()[0], signal.SIGKILL)
+        relay.wait(lambda: len(relay.events("worker.ended")) >= 3, "it cannot be started")
+        assert smtp_greets(relay.port)
+        resource.prlimit(relay.pid, resource.RLIMIT_NOFILE, before)
+        relay.wait(lambda: len(relay.serving()) == 2, "there are two again", wait_seconds=60)
+    assert "not started: " in relay.events("worker.ended")[1]["ended"]
 
 
 def test_the_last_words_of_what_fails(tmp_path: Path, keys_dir: Path, smarthost: Smarthost) -> None:

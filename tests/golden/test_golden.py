@@ -23,7 +23,8 @@ from relay.core.dkim.sign import draft, fields_to_sign
 from relay.core.dkim.signature import Signature
 from relay.core.dkim.verify import Result, Verdict, find_signatures, header_digest, verify
 from relay.core.errors import SyntaxFault
-from relay.core.message import Message, read_message
+from relay.core.message import Message
+from relay.core.reader import read_message
 from tests.fakes.keys import (
     FakeKey,
     PrivateKey,

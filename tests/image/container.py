@@ -13,7 +13,6 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tests.fakes.processes import Program
@@ -67,12 +66,7 @@ class Container:
         self._program.start()
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop it and see that nothing of it is left."""
         self._program.stop()
         subprocess.run(

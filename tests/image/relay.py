@@ -7,7 +7,6 @@ import http.client
 import smtplib
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tests.fakes.processes import LOOPBACK, smtp_greets, wait_until
@@ -38,18 +37,13 @@ class RelayContainer:
         try:
             self.container.program.wait_ready(lambda: smtp_greets(self.port))
         except BaseException:
-            self.container.__exit__(None, None, None)
+            self.container.__exit__()
             raise
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop it."""
-        self.container.__exit__(error_type, error, traceback)
+        self.container.__exit__()
 
     def send(self, marker: str) -> None:
         """Send a message from example.com; it must be taken."""

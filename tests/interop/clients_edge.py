@@ -20,7 +20,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tests.fakes.certificates import Certificates
@@ -130,12 +129,7 @@ class Edge:
             self._running = starting.pop_all()
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop both; the smarthost never saw what a client must not do."""
         self._running.close()
         assert self.smarthost.violations == []

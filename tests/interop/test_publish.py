@@ -25,7 +25,7 @@ from relay.dns.publish_rfc2136 import Rfc2136, tsig_key
 from relay.keyring.writing import write_key_pair
 from tests.fakes.bind import Bind
 from tests.fakes.keys import rsa_private
-from tests.fakes.smarthost import unused_port
+from tests.fakes.processes import free_port
 
 NAME = "s1._domainkey.example.test"
 KEY_NAME = "relay.key"
@@ -148,7 +148,7 @@ async def test_what_comes_between_question_and_update(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"server": f"127.0.0.1:{unused_port()}"}, "no answer"),
+        ({"server": f"127.0.0.1:{free_port()}"}, "no answer"),
         ({"zone": "other.test"}, "NOTAUTH"),
         ({"tsig": None}, "REFUSED"),
         ({"tsig": tsig_key("other.key", "hmac-sha256", "c2VjcmV0", where="")}, "BadKey"),

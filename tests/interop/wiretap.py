@@ -17,7 +17,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 
 from tests.fakes.processes import LOOPBACK
@@ -74,12 +73,7 @@ class Wiretap:
         self._spawn(self._accept)
         return self
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Cut every connection and stop."""
         with self._lock:
             self._is_closing = True

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.core.errors import SyntaxFault
-from relay.core.message import MessageFault, MessageReader, ReadLimits, Traits, read_message
+from relay.core.message import Traits
+from relay.core.reader import MessageFault, MessageReader, ReadLimits, read_message
 from tests.property.strategies import ODD_PIECES, messages, read_or_fault, splits
 
 LIMITS = ReadLimits(max_message_octets=400, max_header_octets=120, max_header_fields=4)

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from relay.core.adapt import adapt
 from relay.core.capabilities import Capabilities
 from relay.core.errors import Rejection
-from relay.core.message import MAX_LINE_OCTETS, Message, read_message
+from relay.core.message import MAX_LINE_OCTETS, Message
 from relay.core.profile import GENERIC
+from relay.core.reader import read_message
 from relay.core.reencode import base64_lines, quoted_printable
 
 SEVEN_BIT_HOP = Capabilities()

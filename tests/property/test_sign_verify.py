@@ -16,14 +16,8 @@ from hypothesis import strategies as st
 from relay.core.dkim.canonical import BodyHash, hash_body
 from relay.core.dkim.sign import OVERSIGNED_ALWAYS, draft, fields_to_sign
 from relay.core.dkim.verify import find_signatures, verify
-from relay.core.message import (
-    Field,
-    Message,
-    MessageFault,
-    MessageReader,
-    ReadLimits,
-    read_message,
-)
+from relay.core.message import Field, Message
+from relay.core.reader import MessageFault, MessageReader, ReadLimits, read_message
 from tests.fakes.keys import FakeKey, answers, ed25519_key, rsa_key, zone
 from tests.fakes.verifiers import verify_with_dkimpy
 from tests.property.strategies import messages, splits

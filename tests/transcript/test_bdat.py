@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from relay.core.events import Outcome
-from relay.core.message import ReadLimits
+from relay.core.reader import ReadLimits
 from relay.listener.endpoint import Endpoint, ListenerTls
 from tests.fakes.certificates import Certificates
 from tests.fakes.edge import Edge

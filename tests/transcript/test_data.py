@@ -11,7 +11,7 @@ import pytest
 
 from relay.core.errors import Reason
 from relay.core.events import Outcome
-from relay.core.message import ReadLimits
+from relay.core.reader import ReadLimits
 from tests.fakes.edge import READ_LIMITS, Edge
 from tests.fakes.transcript import Conversation, Segments
 

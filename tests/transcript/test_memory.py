@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from relay.core.events import Outcome
-from relay.core.message import ReadLimits
+from relay.core.reader import ReadLimits
 from relay.core.reply import Reply
 from tests.fakes.edge import LIMITS, MESSAGE, Edge
 from tests.fakes.smtp_client import MemoryClient
@@ -295,3 +295,24 @@ async def test_nothing_leaks_over_many_sessions(octets: bytes, segment_octets: i
     assert edge.memory.octets == 0
     assert edge.upstream.open_transactions == 0
     assert not edge.faults
+
+
+async def test_noop_does_not_hold_a_message_between_chunks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """BDAT without LAST: the next chunk has to come in time, whatever else is said (RFC 3030)."""
+    edge = make_edge()
+    client = edge.client()
+    client.send(OPENING + b"BDAT %d\r\n" % len(HEADER + BLOCK) + HEADER + BLOCK)
+    await turn()
+    assert edge.memory.octets > 0
+    loop = asyncio.get_running_loop()
+    began_at = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: began_at + 301)
+    client.send(b"NOOP\r\n")
+    await turn()
+    assert client.heard.endswith(b"250 2.0.0 OK\r\n")
+    later(edge, 0)
+    await turn()
+    assert b"\r\n421 4.4.2 " in client.heard
+    assert edge.memory.octets == 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.core.message import ReadLimits
+from relay.core.reader import ReadLimits
 from relay.core.reply import GO_AHEAD
 from relay.upstream.events import UpstreamEvent
 from relay.upstream.pool import Pool

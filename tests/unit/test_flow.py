@@ -18,9 +18,10 @@ from relay.core.dkim.signature import Signature
 from relay.core.dkim.verify import Result, find_signatures, verify
 from relay.core.errors import KeyFault, Reason, Rejection, key_unavailable
 from relay.core.events import Unsigned
-from relay.core.message import Message, read_message
+from relay.core.message import Message
 from relay.core.policy import ClientRule, SigningDomains
 from relay.core.profile import GENERIC, Profile
+from relay.core.reader import read_message
 from relay.core.reply import Reply, own
 from relay.core.routing import SigningPolicy
 from relay.flow import Accepted, Signed, Submission, Terms, accept, forward, sign

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,11 @@ from relay.listener.sockets import Listeners
 from relay.service.relay import running
 from relay.upstream.settings import Tls
 from tests.fakes.dns_server import LoopbackDNS
-from tests.fakes.smarthost import Fault, Smarthost, reply, unused_port
+from tests.fakes.processes import free_port
+from tests.fakes.smarthost import Fault, Smarthost, reply
 from tests.fakes.smtp_client import SocketClient
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 Settings = dict[str, Any]
 MESSAGE = (
     b"HELO c\r\nMAIL FROM:<>\r\nRCPT TO:<a@example.net>\r\nDATA\r\n"
@@ -34,56 +35,9 @@ MESSAGE = (
 )
 
 
-@pytest.fixture
-def keys_dir(tmp_path: Path) -> Path:
-    """A folder with the key of example.com."""
-    folder = tmp_path / "keys"
-    write(folder, "example.com")
-    return folder
-
-
 def write(folder: Path, domain: str) -> WrittenKey:
     """A key that is made in no time."""
     return write_key_pair(folder, domain, "s1", Algorithm.ED25519_SHA256, 256)
-
-
-@pytest.fixture
-async def smarthost() -> AsyncIterator[Smarthost]:
-    """The next hop."""
-    async with Smarthost() as host:
-        yield host
-
-
-@pytest.fixture
-def events() -> list[Event]:
-    """Everything that was told."""
-    return []
-
-
-@pytest.fixture(autouse=True)
-async def nothing_is_left() -> AsyncIterator[None]:
-    """After each test: no task, no socket, and nothing that asyncio's debug mode complains of."""
-    loop = asyncio.get_running_loop()
-    loop.set_debug(True)
-    before = asyncio.all_tasks()
-    complaints: list[dict[str, Any]] = []
-    loop.set_exception_handler(lambda _, context: complaints.append(context))
-    yield
-    gc.collect()
-    assert not complaints
-    assert asyncio.all_tasks() <= before | {asyncio.current_task()}
-
-
-@pytest.fixture
-def settings(keys_dir: Path, smarthost: Smarthost) -> Settings:
-    """A relay on a free port in front of the smarthost, without a gate."""
-    return {
-        "keys_dir": str(keys_dir),
-        "listeners": [{"address": "127.0.0.1:0"}],
-        "upstreams": [{"name": "esp", "url": f"smtp://127.0.0.1:{smarthost.port}", "tls": "none"}],
-        "dns": {"gate": "off"},
-        "service": {"hostname": "relay.example", "drain_seconds": 5},
-    }
 
 
 async def submit(listeners: Listeners, *, domain: str = "example.com") -> list[bytes]:
@@ -247,7 +201,7 @@ async def test_a_domain_that_comes_while_running(
 
 async def test_no_upstream(settings: Settings, events: list[Event]) -> None:
     """451 at RCPT while the smarthost is away; the log says which host refused."""
-    settings["upstreams"][0]["url"] = f"smtp://127.0.0.1:{unused_port()}"
+    settings["upstreams"][0]["url"] = f"smtp://127.0.0.1:{free_port()}"
     async with running(Config.model_validate(settings), events.append) as listeners:
         replies = await submit(listeners)
     assert replies[1].startswith(b"451 4.4.1 ")
@@ -271,6 +225,22 @@ async def test_stopping_in_the_middle_of_a_message(
     assert noted(events, "service.stopped") == [{"sessions_cut_off": 1}]
     [ended] = [e for e in events if isinstance(e, TransactionEnded)]
     assert ended.outcome is Outcome.UNKNOWN
+
+
+async def test_stopping_while_a_message_comes(
+    settings: Settings, smarthost: Smarthost, events: list[Event]
+) -> None:
+    """Time is up while the client sends: the line does not say that it was the client who left."""
+    settings["service"]["drain_seconds"] = 0.05
+    relay = running(Config.model_validate(settings), events.append)
+    async with AsyncExitStack() as stack, relay as listeners:
+        client = SocketClient(*listeners.addresses[0])
+        await stack.enter_async_context(client)
+        await client.reply()
+        await client.say(b"HELO c", b"MAIL FROM:<>", b"RCPT TO:<a@example.net>", b"DATA")
+        await client.send(b"From: a@example.com\r\n")
+    [ended] = [e for e in events if isinstance(e, TransactionEnded)]
+    assert (ended.outcome, ended.detail) == (Outcome.ABANDONED, "the relay ended the session")
 
 
 async def test_stopping_waits_for_a_message(
@@ -367,7 +337,7 @@ async def test_the_next_upstream_when_the_first_is_away(
     settings: Settings, smarthost: Smarthost, events: list[Event]
 ) -> None:
     """Without routes: in the order of the file, each the fallback of the one before."""
-    gone = {"name": "gone", "url": f"smtp://127.0.0.1:{unused_port()}", "tls": "none"}
+    gone = {"name": "gone", "url": f"smtp://127.0.0.1:{free_port()}", "tls": "none"}
     settings["upstreams"].insert(0, gone)
     async with running(Config(**settings), events.append) as listeners:
         assert (await submit(listeners))[-1].startswith(b"250 ")

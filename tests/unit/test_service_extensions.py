@@ -10,7 +10,8 @@ from relay.core.dkim.algorithm import Algorithm
 from relay.core.events import Event, Noted
 from relay.keyring.writing import write_key_pair
 from relay.service.relay import running
-from tests.fakes.smarthost import EXTENSIONS, Smarthost, unused_port
+from tests.fakes.processes import free_port
+from tests.fakes.smarthost import EXTENSIONS, Smarthost
 from tests.fakes.smtp_client import SocketClient
 
 
@@ -67,7 +68,7 @@ async def test_dsn_is_offered_before_the_first_message(tmp_path: Path) -> None:
 async def test_the_start_does_not_wait_for_the_upstream(tmp_path: Path) -> None:
     """One that is away is told like any other failure, and clients are greeted."""
     told = Told()
-    async with running(settings(tmp_path, unused_port()), told) as listeners:
+    async with running(settings(tmp_path, free_port()), told) as listeners:
         async with SocketClient(*listeners.addresses[0]) as client:
             assert (await client.reply()).startswith(b"220 ")
             [offered] = await client.say(b"EHLO c")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,11 @@ from relay.keyring.writing import WrittenKey, write_key_pair
 from relay.listener.sockets import Listeners
 from relay.service.relay import running
 from tests.fakes.dns_server import LoopbackDNS
-from tests.fakes.smarthost import Smarthost, unused_port
+from tests.fakes.processes import free_port
+from tests.fakes.smarthost import Smarthost
 from tests.fakes.smtp_client import SocketClient
 
 Settings = dict[str, Any]
-
-
-@pytest.fixture
-async def smarthost() -> AsyncIterator[Smarthost]:
-    """The next hop."""
-    async with Smarthost() as host:
-        yield host
 
 
 @pytest.fixture
@@ -44,7 +37,7 @@ def settings(tmp_path: Path, smarthost: Smarthost, written: WrittenKey) -> Setti
         "listeners": [{"address": "127.0.0.1:0"}],
         "upstreams": [{"name": "esp", "url": f"smtp://127.0.0.1:{smarthost.port}", "tls": "none"}],
         "dns": {
-            "nameservers": [f"127.0.0.1:{unused_port()}"],
+            "nameservers": [f"127.0.0.1:{free_port()}"],
             "timeout_seconds": 0.2,
             "start_seconds": 0.5,
         },

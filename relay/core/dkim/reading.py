@@ -1,7 +1,7 @@
 """Messages from files and from strangers, read leniently for verifying. Pure. RFC 5322 §2, §4.
 
 A verifier takes what it gets; whatever had to be supposed is said in notes. What is signed is
-read by `relay.core.message` instead, which refuses all of this.
+read by `relay.core.reader` instead, which refuses all of this.
 
 LF alone ends a line in files, and is made CRLF; a CR alone is content. The "From " line of mbox
 files, a byte order mark and blank lines in front are no part of the message. A blank before the

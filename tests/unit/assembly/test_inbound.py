@@ -6,7 +6,13 @@ from dataclasses import asdict
 
 import pytest
 
-from relay.assembly.inbound import make_login_limits, make_read_limits, make_session_limits
+from relay.assembly.inbound import (
+    binding,
+    make_login_limits,
+    make_read_limits,
+    make_session_limits,
+)
+from relay.config.inbound import Listener
 from relay.config.limits import Limits
 from relay.config.outbound import Upstream
 from relay.config.settings import Config
@@ -134,3 +140,10 @@ def test_what_is_no_limit(setting: str, value: object) -> None:
 def test_what_may_be_left_out(setting: str) -> None:
     """No delay, and no memory for what was right."""
     assert getattr(Limits.model_validate({setting: 0}), setting) == 0
+
+
+def test_whose_a_unix_socket_is() -> None:
+    """Its owner and its mode, which is octal, get to where it is bound."""
+    listener = Listener(address="unix:/run/relay.sock", unix_mode="0620", unix_owner="app:mail")
+    bound = binding(listener)
+    assert (bound.address, bound.mode, bound.owner) == (listener.address, 0o620, "app:mail")

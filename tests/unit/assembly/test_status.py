@@ -37,7 +37,7 @@ from relay.service.relay import Relay, relaying
 from tests.fakes.certificates import Certificates
 from tests.fakes.dns_server import LoopbackDNS
 from tests.fakes.http_client import ask
-from tests.fakes.smarthost import Smarthost, unused_port
+from tests.fakes.processes import free_port
 from tests.fakes.smtp_client import SocketClient
 
 DAY = 86400.0
@@ -54,30 +54,15 @@ class Running:
     events: list[Event]
 
 
-@pytest.fixture
-async def smarthost() -> AsyncIterator[Smarthost]:
-    """The next hop."""
-    async with Smarthost() as host:
-        yield host
-
-
 def write(folder: Path, domain: str, selector: str = "s1") -> WrittenKey:
     """A key that is made in no time."""
     return write_key_pair(folder, domain, selector, Algorithm.ED25519_SHA256, 256)
 
 
 @pytest.fixture
-def settings(tmp_path: Path, smarthost: Smarthost) -> dict[str, Any]:
-    """A relay on free ports in front of the smarthost, without a gate."""
-    write(tmp_path / "keys", "example.com")
-    return {
-        "keys_dir": str(tmp_path / "keys"),
-        "listeners": [{"address": "127.0.0.1:0"}],
-        "upstreams": [{"name": "esp", "url": f"smtp://127.0.0.1:{smarthost.port}", "tls": "none"}],
-        "dns": {"gate": "off"},
-        "service": {"hostname": "relay.example", "drain_seconds": 5},
-        "admin": {"address": "127.0.0.1:0"},
-    }
+def settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """With an admin port."""
+    return {**settings, "admin": {"address": "127.0.0.1:0"}}
 
 
 @asynccontextmanager
@@ -156,7 +141,7 @@ async def test_after_a_message(settings: dict[str, Any]) -> None:
 async def test_an_upstream_that_is_down(settings: dict[str, Any]) -> None:
     """First it fails, then it is left alone; then mail should go elsewhere."""
     settings["upstreams"][0] |= {
-        "url": f"smtp://127.0.0.1:{unused_port()}",
+        "url": f"smtp://127.0.0.1:{free_port()}",
         "breaker_failures": 5,
         "breaker_seconds": 60,
     }

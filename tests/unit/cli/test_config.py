@@ -64,6 +64,8 @@ def test_bad_settings(run: Run, file: Path) -> None:
         (f'keys_dir = "elsewhere"\n{UPSTREAM}', "elsewhere"),
         (f'{UPSTREAM}ca_file = "/nonexistent/ca.pem"\n', "/nonexistent/ca.pem"),
         ('[[upstreams]]\nurl = "smtp://two words:25"\n', "url"),
+        (f'{UPSTREAM}[admin]\ntoken_file = "/nonexistent/token"\n', "/nonexistent/token"),
+        (f'{UPSTREAM}[admin]\ntoken_file = "/dev/null"\n', "admin.token_file"),
     ],
 )
 def test_what_only_shows_when_it_is_used(run: Run, file: Path, text: str, said: str) -> None:

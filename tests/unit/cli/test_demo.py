@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from relay.cli import main
-from relay.core.message import read_message
+from relay.core.reader import read_message
 from relay.demo import run as steps
 
 

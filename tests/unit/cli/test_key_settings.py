@@ -19,7 +19,7 @@ from relay.cli import main
 from relay.core.dkim.algorithm import Algorithm
 from relay.core.dkim.signature import Signature
 from relay.core.dkim.verify import find_signatures
-from relay.core.message import read_message
+from relay.core.reader import read_message
 from relay.keyring.writing import write_key_pair
 from tests.fakes.streams import Stdin
 

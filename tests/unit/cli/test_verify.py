@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 from relay.cli import main
 from relay.cli.second_opinion import Opinion, Outcome, SecondOpinion
 from relay.core.dkim.record import record_text
-from relay.core.message import Message, new_field, read_message
+from relay.core.message import Message, new_field
+from relay.core.reader import read_message
 from relay.keyring.files import read_key_file
 from relay.keyring.writing import WrittenKey, write_key_pair
 from tests.fakes.dns_server import LoopbackDNS

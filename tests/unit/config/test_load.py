@@ -11,6 +11,7 @@ import pytest
 from relay.assembly import upstream_settings
 from relay.config import Config, load
 from relay.core.errors import ConfigError, Fault
+from tests.fakes.permissions import unprivileged
 
 URL = {"DKIM_RELAY_UPSTREAM__URL": "smtp://smtp.example.net:587"}
 URL_AND_USER = URL | {"DKIM_RELAY_UPSTREAM__USERNAME": "u"}
@@ -400,6 +401,18 @@ def test_no_upstream_is_named_beside_other_faults(write: WriteFile) -> None:
     assert "0.0.0.0:25" in text
 
 
+def test_an_upstream_without_its_url_names_both_places_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable as well, for who has no file."""
+    monkeypatch.chdir(tmp_path)
+    [fault] = faults_of(None, {"DKIM_RELAY_UPSTREAM__TLS": "none"})
+    assert str(fault) == (
+        "settings: upstreams[0].url: field required "
+        "(set DKIM_RELAY_UPSTREAM__URL, or url in [[upstreams]])"
+    )
+
+
 # ---- files -------------------------------------------------------------------------------------
 
 
@@ -410,6 +423,32 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         [fault] = faults
         assert fault.where == str(path)
         assert fault.what == "No such file or directory"
+
+
+def test_in_a_folder_that_is_closed_to_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where root stands that runs a command as the relay's user, no settings are looked for."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/relay.toml").write_text("nonsense")
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0)
+    with unprivileged():
+        assert load(None, URL).upstreams[0].url == URL["DKIM_RELAY_UPSTREAM__URL"]
+    tmp_path.chmod(0o755)
+
+
+def test_a_file_in_a_folder_that_is_closed_to_us(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings that are there and cannot be read are not passed over."""
+    folder = tmp_path / "config"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o755)
+    folder.chmod(0)
+    with unprivileged():
+        [fault] = faults_of(None, URL)
+    assert (fault.where, fault.what) == ("config/relay.toml", "Permission denied")
+    folder.chmod(0o755)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from relay.core.adapt import adapt
 from relay.core.capabilities import Capabilities, parse_capabilities
 from relay.core.dkim.canonical import relaxed_field
 from relay.core.errors import Reason, Rejection
-from relay.core.message import MAX_LINE_OCTETS, Message, read_message
+from relay.core.message import MAX_LINE_OCTETS, Message
 from relay.core.profile import GENERIC, Profile, UpstreamLimits
+from relay.core.reader import read_message
 
 SEVEN_BIT = Capabilities()
 EIGHT_BIT = parse_capabilities([b"8BITMIME"])

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from relay.core.complete import Trace, complete, format_date, received_field
-from relay.core.message import Message, read_message
+from relay.core.message import Message
+from relay.core.reader import read_message
 
 NOW = 1_795_168_800.9  # Fri, 20 Nov 2026 10:00:00 UTC, and a bit
 DATE = "Fri, 20 Nov 2026 10:00:00 +0000"

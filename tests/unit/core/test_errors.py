@@ -13,7 +13,7 @@ from relay.core.errors import (
     key_unavailable,
     unfit,
 )
-from relay.core.message import MessageFault
+from relay.core.reader import MessageFault
 
 
 def test_fault_is_shown_on_one_line() -> None:

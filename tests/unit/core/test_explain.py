@@ -18,9 +18,9 @@ from relay.core.explain import (
     differ,
     reencoded_parts,
 )
-from relay.core.message import read_message
 from relay.core.policy import SigningDomains
 from relay.core.profile import GENERIC
+from relay.core.reader import read_message
 
 SUFFIXES = PublicSuffixList()
 DOMAINS = SigningDomains(

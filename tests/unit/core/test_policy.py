@@ -10,7 +10,7 @@ from publicsuffixlist import PublicSuffixList
 from relay.core.address import parse_path
 from relay.core.errors import Reason, Rejection
 from relay.core.mailboxes import Mailbox
-from relay.core.message import Message, read_message
+from relay.core.message import Message
 from relay.core.policy import (
     Admission,
     ClientRule,
@@ -20,6 +20,7 @@ from relay.core.policy import (
     find_rule,
     login_would_help,
 )
+from relay.core.reader import read_message
 
 SUFFIXES = PublicSuffixList()
 CONFIGURED = {

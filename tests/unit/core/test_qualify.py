@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from relay.core.message import read_message
 from relay.core.qualify import qualify
+from relay.core.reader import read_message
 
 
 def qualified(value: bytes, name: bytes = b"To") -> bytes:

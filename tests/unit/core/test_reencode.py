@@ -11,9 +11,10 @@ import pytest
 from relay.core.adapt import adapt
 from relay.core.capabilities import Capabilities
 from relay.core.errors import Rejection
-from relay.core.message import Message, read_message
+from relay.core.message import Message
 from relay.core.mime import split_multipart
 from relay.core.profile import GENERIC
+from relay.core.reader import read_message
 from relay.core.reencode import MAX_DEPTH, base64_lines, quoted_printable
 
 EIGHT_BIT_HOP = Capabilities({"8BITMIME": ()})

@@ -18,6 +18,8 @@ from relay.core.wire_trace import command_shown, message_shown, reply_shown
         (b"AUTH CRAM-MD5\r\n", "C: AUTH CRAM-MD5"),
         (b"AUTH c2VjcmV0c2VjcmV0c2VjcmV0\r\n", "C: AUTH ***"),
         (b"auth plain s\r\n", "C: AUTH plain ***"),
+        (b"AUTH hunter2\r\n", "C: AUTH ***"),
+        (b"VRFY ann.lee\r\n", "C: VRFY ***"),
         (b"c2VjcmV0\r\n", "C: ***"),
         (b"", "C: ***"),
         (b"\xff\xfe\r\n", "C: ***"),

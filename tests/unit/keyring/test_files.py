@@ -15,7 +15,7 @@ from relay.core.errors import KeyFault
 from relay.keyring import files
 from relay.keyring.files import FileKey, read_key_file
 from relay.keyring.writing import write_key_pair
-from tests.fakes.permissions import unprivileged
+from tests.fakes.permissions import NOBODY, unprivileged
 
 if TYPE_CHECKING:
     from tests.unit.keyring.conftest import PutKey
@@ -79,6 +79,23 @@ class TestRead:
         real.chmod(0o644)  # the default of Kubernetes
         with pytest.raises(KeyFault, match="defaultMode: 0400"):
             read(link)
+
+    @pytest.mark.usefixtures("open_way")
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+    @pytest.mark.parametrize(
+        ("mode", "is_warned_of"), [(0o440, False), (0o640, False), (0o460, True)]
+    )
+    def test_a_file_of_another_that_we_read_by_its_group(
+        self, put_key: PutKey, mode: int, is_warned_of: bool
+    ) -> None:
+        """A Secret with fsGroup: it is narrow enough, unless the group can write."""
+        path = put_key("example.com/s1.pem", mode=mode)
+        for folder in (path.parent, path.parent.parent):
+            folder.chmod(0o711)
+        os.chown(path, 0, NOBODY)
+        with unprivileged():
+            warnings = read(path).warnings
+        assert [w.what for w in warnings] == ["the group can get at the key"] * is_warned_of
 
     def test_a_warning_for_the_size(
         self, put_key: PutKey, keys_dir: Path, rsa_key: rsa.RSAPrivateKey

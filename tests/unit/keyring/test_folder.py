@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relay.keyring.folder import domain_folders, list_keys, taken_selectors
+from relay.keyring.folder import domain_folders, folders_by_domain, list_keys, taken_selectors
 
 if TYPE_CHECKING:
     from tests.unit.keyring.conftest import PutKey
@@ -137,3 +137,18 @@ def test_selectors_that_are_taken(put_key: PutKey, keys_dir: Path) -> None:
     assert taken_selectors(keys_dir, "xn--bcher-kva.example") == {"s1", "s2"}
     assert taken_selectors(keys_dir / "absent", "example.com") == frozenset()
     assert len(domain_folders(keys_dir, "xn--bcher-kva.example")) == 2
+
+
+def test_folders_of_many_domains(keys_dir: Path) -> None:
+    """Each in its spelling, plain names first; files, strangers and the absent are left out."""
+    for name in ("plain.example", "PLAIN.example", "Upper.Example", "bücher.example", "other"):
+        (keys_dir / name).mkdir()
+    (keys_dir / "file.example").touch()
+    wanted = ["plain.example", "upper.example", "xn--bcher-kva.example", "absent.example"]
+    found = folders_by_domain(keys_dir, wanted)
+    assert {domain: folder.name for domain, folder in found.items()} == {
+        "plain.example": "plain.example",
+        "upper.example": "Upper.Example",
+        "xn--bcher-kva.example": "bücher.example",
+    }
+    assert folders_by_domain(keys_dir / "nowhere", wanted) == {}

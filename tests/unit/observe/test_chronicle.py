@@ -24,7 +24,10 @@ CONFIG = Config.model_validate({"upstreams": [{"name": "esp", "url": "smtp://127
 WORKER = """
 import os, signal, sys
 from relay.observe.metrics import Metrics
+from relay.observe.sharing import count_as
 from tests.unit.observe.test_status import ENDED
+if len(sys.argv) > 3:
+    count_as(int(sys.argv[3]))
 metrics = Metrics(upstreams=["esp"])
 for _ in range(int(sys.argv[1])):
     metrics.emit(ENDED)
@@ -76,6 +79,21 @@ def test_counters_of_several_processes(tmp_path: Path) -> None:
         assert VARIABLE in environ
     assert not folder.exists()
     assert VARIABLE not in environ
+
+
+def test_successors_count_on() -> None:
+    """Workers that die over and over leave the files of one, and none of their counts is lost."""
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with shared_folder(environ) as folder:
+        names: list[set[str]] = []
+        for count, number in (("3", "0"), ("2", "0"), ("4", "0"), ("1", "1")):
+            argv = [sys.executable, "-c", WORKER, count, "killed", number]
+            subprocess.run(argv, env=environ, check=False)
+            names.append({path.name for path in folder.iterdir()})
+        assert names[0] == names[1] == names[2]
+        assert len(names[3]) == 2 * len(names[0])
+        text = exposition(status(), counters(folder)).decode()
+        assert "dkim_relay_signed_total 10.0" in text
 
 
 def test_the_folder_is_private() -> None:

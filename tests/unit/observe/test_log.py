@@ -109,6 +109,13 @@ def test_what_is_empty_is_left_out() -> None:
     assert not {"mail_from", "rcpt_to", "client_left", "reason", "detail"} & set(read)
 
 
+def test_seconds_of_a_note_are_rounded() -> None:
+    """As those of a transaction are: a clock's last digits say nothing."""
+    assert line(Noted("upstream.failed", "warning", (("seconds", 0.0010000000002037),)))[
+        "seconds"
+    ] == pytest.approx(0.001, abs=0)
+
+
 def test_an_exception_has_its_traceback() -> None:
     """In one line, and with the whole story."""
 

@@ -78,6 +78,22 @@ def test_a_note() -> None:
     assert "ValueError" in str(shown["exception"])
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("C: EHLO [192.0.2.7]", "C: EHLO [192.0.2.0/24]"),
+        ("C: EHLO [ipv6:2001:db8:1:2::7]", "C: EHLO [ipv6:2001:db8:1::/48]"),
+        ("C: MAIL FROM:<ann@[192.0.2.7]>", "C: MAIL FROM:<***@[192.0.2.0/24]>"),
+        ("C: EHLO [192.0.2.700] [feed] []", "C: EHLO [192.0.2.700] [feed] []"),
+    ],
+)
+def test_an_address_literal(said: str, shown: str) -> None:
+    """A client says where it is by itself, behind a proxy also where that is not its address."""
+    event = masked(Noted("wire.client", "info", (("client", "198.51.100.1"), ("detail", said))))
+    assert isinstance(event, Noted)
+    assert dict(event.fields)["detail"] == shown
+
+
 @pytest.mark.parametrize("is_private", [True, False])
 def test_log_and_status_mask_when_they_are_told_to(
     is_private: bool, capfdbinary: pytest.CaptureFixture[bytes]
@@ -107,6 +123,26 @@ def test_no_local_part_is_left(parts: list[tuple[str, str]]) -> None:
     shown = str(dict(event.fields)["detail"])
     assert "SECRET" not in shown
     assert shown.count("@example.com") == len(parts)
+
+
+@pytest.mark.parametrize(
+    "local_part",
+    [
+        "o'brien",
+        "bounce+ann=customer.example",
+        "SRS0=HH=TT=x.example=ann",
+        '"ann@home.example"',
+        '"a\\"b@ann"',
+    ],
+)
+def test_a_local_part_is_masked_as_a_whole(local_part: str) -> None:
+    """VERP and SRS have another address in it, and a quoted one may have an "@"."""
+    address = f"{local_part}@example.com"
+    ended = replace(ENDED, mail_from=address, rcpt_to=(address,), detail=f"RCPT TO:<{address}>: no")
+    event = masked(ended)
+    assert isinstance(event, TransactionEnded)
+    assert (event.mail_from, event.rcpt_to) == ("***@example.com", ("***@example.com",))
+    assert event.detail == "RCPT TO:<***@example.com>: no"
 
 
 @pytest.mark.parametrize("hostile", ['"\\' * 50_000, "a" * 100_000, '"' * 100_000, "@" * 100_000])

@@ -19,7 +19,8 @@ from relay.core.events import Event, TransactionEnded
 from relay.keyring.writing import write_key_pair
 from relay.service.relay import Relay, relaying
 from tests.fakes.certificates import Certificates
-from tests.fakes.smarthost import Smarthost, unused_port
+from tests.fakes.processes import free_port
+from tests.fakes.smarthost import Smarthost
 from tests.fakes.smtp_client import SocketClient
 
 Settings = dict[str, Any]
@@ -27,32 +28,6 @@ HERE = {"address": "127.0.0.1:0"}
 TLS = {"tls": "starttls", "certificate_file": "/x"}
 CLIENT = {"name": "lan", "networks": ["192.0.2.0/24"]}
 HEAD = (b"EHLO client.example", b"MAIL FROM:<a@example.com>", b"RCPT TO:<b@example.net>", b"DATA")
-
-
-@pytest.fixture
-async def smarthost() -> AsyncIterator[Smarthost]:
-    """The next hop."""
-    async with Smarthost() as host:
-        yield host
-
-
-@pytest.fixture
-def events() -> list[Event]:
-    """Everything that was told."""
-    return []
-
-
-@pytest.fixture
-def settings(tmp_path: Path, smarthost: Smarthost) -> Settings:
-    """A relay on a free port in front of the smarthost."""
-    write_key_pair(tmp_path / "keys", "example.com", "s1", Algorithm.ED25519_SHA256)
-    return {
-        "keys_dir": str(tmp_path / "keys"),
-        "listeners": [{"address": "127.0.0.1:0"}],
-        "upstreams": [{"name": "esp", "url": f"smtp://127.0.0.1:{smarthost.port}", "tls": "none"}],
-        "dns": {"gate": "off"},
-        "service": {"hostname": "relay.example", "drain_seconds": 5},
-    }
 
 
 @pytest.fixture
@@ -244,7 +219,7 @@ async def test_listeners_that_come_and_go(relay: Relay, settings: Settings) -> N
     async with AsyncExitStack() as stack:
         old = relay.listeners.addresses[0]
         client = await opened(stack, relay)
-        port = unused_port()
+        port = free_port()
         settings["listeners"] = [{"address": f"127.0.0.1:{port}"}]
         await change(relay, settings)
         assert relay.listeners.addresses == (("127.0.0.1", port),)

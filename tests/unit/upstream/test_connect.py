@@ -28,7 +28,8 @@ from tests.fakes.pools import (
     relay,
     upstream,
 )
-from tests.fakes.smarthost import ALL_EXTENSIONS, Fault, Pause, Smarthost, reply, unused_port
+from tests.fakes.processes import free_port
+from tests.fakes.smarthost import ALL_EXTENSIONS, Fault, Pause, Smarthost, reply
 
 USERS = {"app": "only for tests"}
 LOGIN = {"username": "app", "password": "only for tests"}
@@ -191,7 +192,7 @@ async def test_we_say_who_we_are() -> None:
 
 async def test_nobody_listens() -> None:
     """451 4.4.1 with host, port and the system's words."""
-    port = unused_port()
+    port = free_port()
     rejection = await refused(port)
     assert rejection.reply.enhanced == "4.4.1"
     assert f"127.0.0.1:{port}" in rejection.detail

@@ -25,7 +25,8 @@ from tests.fakes.pools import (
     relay,
     upstream,
 )
-from tests.fakes.smarthost import ALL_EXTENSIONS, Fault, Smarthost, reply, unused_port
+from tests.fakes.processes import free_port
+from tests.fakes.smarthost import ALL_EXTENSIONS, Fault, Smarthost, reply
 
 
 async def test_connections_are_reused() -> None:
@@ -126,7 +127,7 @@ async def test_a_place_that_becomes_free_goes_to_the_first_waiter() -> None:
 
 async def test_a_failed_opening_lets_the_next_one_try() -> None:
     """Each waiter hears of its own attempt; nobody is forgotten in the queue."""
-    async with pool_to(unused_port(), max_connections=1) as pool:
+    async with pool_to(free_port(), max_connections=1) as pool:
         results = await asyncio.gather(
             *(pool.begin(mail_from()) for _ in range(4)), return_exceptions=True
         )
@@ -562,7 +563,7 @@ async def test_events_tell_the_life_of_a_connection() -> None:
     async with Smarthost() as host, pool_to(host, emit=events.append) as pool:
         await relay(pool)
         await relay(pool)
-    async with pool_to(unused_port(), emit=events.append) as pool:
+    async with pool_to(free_port(), emit=events.append) as pool:
         with pytest.raises(Rejection):
             await pool.begin(mail_from())
     assert [event.happened for event in events] == [

@@ -16,7 +16,8 @@ from relay.upstream.pool import Pool
 from relay.upstream.rejections import Unusable
 from relay.upstream.waiting import Place, Wish
 from tests.fakes.pools import BODY, HEADER, accepted_transaction, mail_from, pool_to, relay, settled
-from tests.fakes.smarthost import Fault, Smarthost, reply, unused_port
+from tests.fakes.processes import free_port
+from tests.fakes.smarthost import Fault, Smarthost, reply
 
 LONG_SECONDS = 3600.0
 
@@ -173,9 +174,10 @@ async def until_probing(pool: Pool) -> asyncio.Task[object]:
     async with asyncio.timeout(20):
         while True:
             attempt: asyncio.Task[object] = asyncio.ensure_future(pool.take())
-            await asyncio.sleep(0.001)
-            if pool.snapshot().breaker is State.PROBING:
-                return attempt
+            while not attempt.done():
+                if pool.snapshot().breaker is State.PROBING:
+                    return attempt
+                await asyncio.sleep(0)
             with pytest.raises(Unusable):
                 await attempt
 
@@ -183,7 +185,7 @@ async def until_probing(pool: Pool) -> asyncio.Task[object]:
 async def test_tended_no_message_is_the_probe() -> None:
     """It is made in the background, again and again; then a connection is ready."""
     log = Log()
-    port = unused_port()
+    port = free_port()
     async with (
         pool_to(
             port, emit=log, breaker_failures=1, breaker_seconds=0.01, idle_seconds=LONG_SECONDS

@@ -18,15 +18,8 @@ from relay.upstream.pool import Pool
 from relay.upstream.route import Route
 from relay.upstream.transaction import Transaction
 from tests.fakes.pools import BODY, HEADER, MESSAGE, mail_from, pool_to, rcpt_to, upstream
-from tests.fakes.smarthost import (
-    ALL_EXTENSIONS,
-    EXTENSIONS,
-    Fault,
-    Smarthost,
-    Step,
-    reply,
-    unused_port,
-)
+from tests.fakes.processes import free_port
+from tests.fakes.smarthost import ALL_EXTENSIONS, EXTENSIONS, Fault, Smarthost, Step, reply
 
 BUSY = b"421 4.3.2 too busy\r\n"
 
@@ -132,7 +125,7 @@ async def test_an_upstream_that_is_not_there() -> None:
     """Nobody listens; after that the breaker knows, and the fallback costs no attempt."""
     async with (
         Smarthost() as host,
-        pool_to(unused_port(), name="a", breaker_failures=1) as gone,
+        pool_to(free_port(), name="a", breaker_failures=1) as gone,
         pool_to(host, name="b") as there,
     ):
         way = Way(host, host, [gone, there])

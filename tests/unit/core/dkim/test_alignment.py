@@ -6,7 +6,7 @@ import pytest
 from publicsuffixlist import PublicSuffixList
 
 from relay.core.dkim.alignment import Alignment, align, aligning, author_of
-from relay.core.message import read_message
+from relay.core.reader import read_message
 
 SUFFIXES = PublicSuffixList()
 

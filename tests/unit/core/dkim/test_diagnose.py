@@ -19,7 +19,8 @@ from relay.core.dkim.diagnose.body import MAX_FOOTER_LINES, canonical_body
 from relay.core.dkim.diagnose.change import Change
 from relay.core.dkim.diagnose.changes import find_changes
 from relay.core.dkim.verdict import Result
-from relay.core.message import Message, read_message
+from relay.core.message import Message
+from relay.core.reader import read_message
 from tests.fakes.foreign import BODY, message_of, only_verdict, sign_as, zone_of
 from tests.fakes.keys import FakeKey, ed25519_private, rsa_private
 

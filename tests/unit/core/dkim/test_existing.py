@@ -8,7 +8,8 @@ import pytest
 
 from relay.core.dkim.canonical import Canonicalization, hash_body
 from relay.core.dkim.existing import is_signed_by_author
-from relay.core.message import Message, read_message
+from relay.core.message import Message
+from relay.core.reader import read_message
 
 NOW = 1_795_168_800.0
 BODY = b"Good  morning, \r\n\r\n"

@@ -8,7 +8,7 @@ from relay.core.dkim.canonical import relaxed_field
 from relay.core.dkim.reading import MAX_HEADER_OCTETS, LooseReader, Reading
 from relay.core.dkim.verdict import Result
 from relay.core.errors import SyntaxFault
-from relay.core.message import read_message
+from relay.core.reader import read_message
 from tests.fakes.foreign import message_of, only_verdict, sign_as, zone_of
 from tests.fakes.keys import FakeKey, rsa_private
 

@@ -18,7 +18,8 @@ from relay.core.dkim.sign import draft, fields_to_sign
 from relay.core.dkim.signature import Signature, parse_signature
 from relay.core.dkim.tags import parse_tags
 from relay.core.dkim.verify import find_signatures, header_digest
-from relay.core.message import Field, Message, new_field, parse_header, read_message
+from relay.core.message import Field, Message, new_field, parse_header
+from relay.core.reader import read_message
 from tests.fakes.keys import FakeKey, ed25519_key, rsa_key, zone
 from tests.fakes.verifiers import verify_with_dkimpy
 

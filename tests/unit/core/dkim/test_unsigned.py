@@ -7,7 +7,7 @@ import pytest
 from relay.core.dkim.alignment import author_of
 from relay.core.dkim.unsigned import unsigned
 from relay.core.dkim.verdict import Result, Verdict
-from relay.core.message import read_message
+from relay.core.reader import read_message
 
 
 def judged(header: str, *local_domains: str) -> Verdict:

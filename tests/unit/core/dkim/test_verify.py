@@ -26,7 +26,8 @@ from relay.core.dkim.verify import (
     record_names,
     verify,
 )
-from relay.core.message import Message, new_field, read_message
+from relay.core.message import Message, new_field
+from relay.core.reader import read_message
 from tests.fakes.keys import FakeKey, answers, ed25519_key, rsa_key, rsa_private
 
 NOW = 1_800_000_000.0

@@ -17,7 +17,8 @@ from relay.core.dkim.record import record_text
 from relay.core.dkim.signature import parse_signature
 from relay.core.dkim.verdict import Result, Verdict
 from relay.core.dkim.verify import find_signatures, header_digest, verify
-from relay.core.message import new_field, read_message
+from relay.core.message import new_field
+from relay.core.reader import read_message
 from tests.fakes.foreign import (
     BODY,
     HEADER,
