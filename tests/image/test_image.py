@@ -23,7 +23,7 @@ from tests.interop.clients_run import Finished
 pytestmark = pytest.mark.timeout(900)  # the first test waits for the base and the image
 
 ADDED_MEGABYTES = 150
-IDLE_MEGABYTES = 80
+IDLE_MEGABYTES = 60
 MEGABYTE = 1_000_000
 COMPILERS = ("cc", "gcc", "g++", "c++", "clang", "ld", "as", "make", "cargo", "rustc")
 BUILD_TOOLS = ("pip", "setuptools", "wheel", "hatchling", "pathspec", "pluggy")
