@@ -110,11 +110,12 @@ class Conversation(Connection):
                     await self._flush()
                     await asyncio.sleep(0)
                 continue
-            await self._flush()
+            if self._pending or self._output:
+                await self._flush()
+                continue  # more may have come meanwhile, and nothing would tell of it again
             if self._is_eof or self._is_lost:
                 break
-            if self._farewell is None:
-                await self._hear()
+            await self._hear()
         await self._flush()
 
     def sweep(self, now: float) -> None:
