@@ -54,7 +54,9 @@ class Limits(Section):
         default=20, description="Commands that make no sense; then 421."
     )
     idle_seconds: values.Seconds = Field(
-        default=300.0, description="A client silent for so long is sent 421 and closed."
+        default=300.0,
+        description="A client silent for so long, or between two chunks of a message (BDAT), is "
+        "sent 421 and closed.",
     )
     command_seconds: values.Seconds = Field(
         default=60.0, description="For a whole command line, from its first octet; then 421."

@@ -63,6 +63,7 @@ class Connection(SMTP):
         self._decoder: Decoder | None = None
         self._message_came: Callable[[int], None] = lambda _: None
         self._waiter: asyncio.Future[None] | None = None
+        self._has_news = False  # while nobody was in `_hear`
         self._heard_at = loop.time()
         self._is_eof = self._is_lost = self._is_paused = self._is_proxied = False
         self._is_yielding = False  # for a turn of the event loop
@@ -162,13 +163,23 @@ class Connection(SMTP):
             self._wire.resume_reading()
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        """Something happened: let `_hear` return, now or when it is called next."""
+        if self._waiter is None:
+            self._has_news = True
+        elif not self._waiter.done():
             self._waiter.set_result(None)
 
     async def _hear(self) -> None:
-        """Wait until something happened on the connection."""
+        """Wait until something happened on the connection that was not heard of yet.
+
+        Much happens while a session waits for something else, as for the upstream: returning
+        once too often costs a look, and once too seldom leaves both sides waiting.
+        """
         if self._decoder is None and len(self._input) <= _HIGH_WATER_OCTETS // 2:
             self._resume()
+        if self._has_news:
+            self._has_news = False
+            return
         self._waiter = self.loop.create_future()
         try:
             await self._waiter
@@ -189,8 +200,9 @@ def _as_constructed(hostname: str) -> Mapping[str, object]:
     """What aiosmtpd's constructor gives every object alike; nothing of it is changed later."""
     loop = asyncio.get_running_loop()
     made = SMTP(_NoHooks(), hostname=hostname, loop=loop, timeout=_NEVER_SECONDS)
-    own = vars(asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=loop), loop=loop))
-    return {name: value for name, value in vars(made).items() if name not in {*own, "loop"}}
+    reader, of_one = asyncio.StreamReader(loop=loop), {"loop"}  # what each has of its own
+    of_one |= vars(asyncio.StreamReaderProtocol(reader, made._cb_client_connected, loop)).keys()
+    return {name: value for name, value in vars(made).items() if name not in of_one}
 
 
 def _peer_uid(sock: socket.socket | None) -> int | None:

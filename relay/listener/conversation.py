@@ -110,9 +110,7 @@ class Conversation(Connection):
                     await self._flush()
                     await asyncio.sleep(0)
                 continue
-            if self._pending or self._output:
-                await self._flush()
-                continue  # more may have come meanwhile, and nothing would tell of it again
+            await self._flush()
             if self._is_eof or self._is_lost:
                 break
             await self._hear()

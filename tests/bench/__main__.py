@@ -14,16 +14,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench.bench import Bench
 from tests.bench.contender import LOOPS, ROOT, Contender, Ground, Nothing, Relay, make_ground
 from tests.bench.contest import Results, hold
-from tests.bench.postfix_tools import FROM, TO
 from tests.bench.profile import Profile
 from tests.bench.report import markdown, write
 from tests.bench.tools import draw
 from tests.bench.workload import WORKLOADS, Workload
-
-__all__ = ["FROM", "TO", "Bench"]  # where tests.bench.load looks for them
 
 
 def arguments_for(program: str, about: str | None) -> argparse.ArgumentParser:

@@ -82,8 +82,6 @@ class Bench:
         """How many messages the sink has."""
         return counted(self.sink)
 
-    _count = count  # as tests.bench.load calls it
-
     def wait_count(self, count: int) -> None:
         """Wait until it has so many."""
         wait_until(

@@ -181,7 +181,7 @@ class LoadBench(Bench):
 
     def stored(self) -> int:
         """How many messages the sink has."""
-        return self._count()
+        return self.count()
 
     def complaints(self) -> list[str]:
         """Lines of the relay's log that should not be there."""
