@@ -19,7 +19,7 @@ from aiosmtpd.smtp import SMTP
 from relay.listener.endpoint import Endpoint, plain_address
 
 _HIGH_WATER_OCTETS: Final = 64 * 1024  # of commands read ahead; then reading pauses
-_TURN_OCTETS: Final = 128 * 1024  # of a message at a time, while others have some, too
+_TURN_OCTETS: Final = 64 * 1024  # of a message at a time, while others have some, too
 _NEVER_SECONDS: Final = 86_400.0
 
 
@@ -58,6 +58,7 @@ class Connection(SMTP):
         self.endpoint = endpoint
         self._is_secured = False
         self._is_aborted = False
+        self._wire: asyncio.Transport  # from `connection_made` on
         self._input = bytearray()
         self._output: list[bytes] = []
         self._decoder: Decoder | None = None
@@ -68,6 +69,7 @@ class Connection(SMTP):
         self._is_eof = self._is_lost = self._is_paused = self._is_proxied = False
         self._is_yielding = False  # for a turn of the event loop
         self._turn_octets = 0  # of a message, since the last one
+        self._backlog = b""  # of a message: what came beyond its turn
         self._is_handshaking = False  # while a PROXY header or TLS is awaited
 
     @property
@@ -77,6 +79,7 @@ class Connection(SMTP):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there; aiosmtpd starts `_handle_client` as a task."""
+        self._wire = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
             self.address = plain_address(peer[0])
@@ -88,35 +91,62 @@ class Connection(SMTP):
     def data_received(self, data: bytes) -> None:
         """Octets from the client: of the message while one goes on, else commands."""
         self._heard_at = self.loop.time()
-        if self._decoder is not None:
-            self._turn_octets += len(data)
-            if self._turn_octets >= _TURN_OCTETS:
-                self._give_way()
-            rest = self._decoder.feed(data)
-            if rest is not None:
-                self._decoder = None
-            self._message_came(len(data) - len(rest or b""))
-            if rest is None:
-                return
-            data = rest
-        self._input += data
-        if len(self._input) > _HIGH_WATER_OCTETS:
-            self._pause()
-        self._wake()
+        if self._decoder is None and not self._backlog:
+            self._input += data
+            self._input_came()
+            return
+        self._backlog += data
+        if not self._is_yielding:
+            self._take_in()
 
     def eof_received(self) -> bool:
         """The client will send no more; what it has sent is still answered."""
+        self._take_in_all()
         self._is_eof = True
         self._wake()
         return not self.is_gone
 
     def connection_lost(self, error: Exception | None) -> None:
         """The client is gone. A transaction behind its final dot goes on regardless."""
+        self._take_in_all()
         self._is_lost = True
         self._wake()
         # aiosmtpd's own would cancel the handler, and the upstream transaction with it.
         asyncio.StreamReaderProtocol.connection_lost(self, error)
         self.transport = None
+
+    def _input_came(self) -> None:
+        """Commands, whole or not."""
+        if len(self._input) > _HIGH_WATER_OCTETS:
+            self._pause()
+        self._wake()
+
+    def _take_in(self) -> None:
+        """Octets of the message, and those behind it; more than a turn's worth has to wait.
+
+        uvloop reads 256 KiB at a time, TLS and libuv even more, while others have messages, too.
+        """
+        room = _TURN_OCTETS - self._turn_octets
+        data, self._backlog = self._backlog[:room], self._backlog[room:]
+        self._turn_octets += len(data)
+        if self._turn_octets == _TURN_OCTETS:
+            self._give_way()
+        rest: bytes | None = data
+        if self._decoder is not None:
+            rest = self._decoder.feed(data)
+            if rest is not None:
+                self._decoder = None
+            self._message_came(len(data) - len(rest or b""))
+        if rest is not None:
+            self._input += rest + self._backlog
+            self._backlog = b""
+            self._input_came()
+
+    def _take_in_all(self) -> None:
+        """Before the end is told: what came before it."""
+        while self._backlog:
+            self._turn_octets = 0
+            self._take_in()
 
     def _reset_timeout(self, duration: float | None = None) -> None:
         """The timer of aiosmtpd is not used: one sweep of the listener looks at every session."""
@@ -126,10 +156,6 @@ class Connection(SMTP):
         if not self._is_lost:
             self._is_aborted = True
             self._wire.abort()
-
-    @property
-    def _wire(self) -> asyncio.Transport:
-        return cast(asyncio.Transport, self._writer.transport)  # uvloop's is no subclass
 
     def _pause(self) -> None:
         """Read nothing until `_resume`."""
@@ -143,7 +169,7 @@ class Connection(SMTP):
             self._read_on()
 
     def _give_way(self) -> None:
-        """Let others have a turn: libuv reads on from one socket, 8 MiB of it if they are there."""
+        """Let others have a turn of the event loop."""
         if not self._is_yielding:
             self._is_yielding = True
             self._stop_reading()
@@ -151,6 +177,8 @@ class Connection(SMTP):
 
     def _take_turn(self) -> None:
         self._is_yielding, self._turn_octets = False, 0
+        if self._backlog:
+            self._take_in()
         self._read_on()
 
     def _stop_reading(self) -> None:
@@ -186,13 +214,16 @@ class Connection(SMTP):
         finally:
             self._waiter = None
 
-    async def _write_out(self) -> None:
-        """Everything said so far, in one write; waits for a client that does not read."""
-        output, self._output = b"".join(self._output), []
-        if output and not self.is_gone:
-            self._wire.write(output)
-            if self._wire.get_write_buffer_size():  # a client that takes it in costs no await
-                await self._writer.drain()
+    def _write_out(self) -> bool:
+        """Everything said so far, in one write.
+
+        Returns:
+            Whether the client reads too slowly: then `drain` is to be awaited.
+        """
+        output, self._output = self._output, []
+        if not self.is_gone:
+            self._wire.write(output[0] if len(output) == 1 else b"".join(output))
+        return bool(self._paused)  # type: ignore[attr-defined]  # asyncio's FlowControlMixin
 
 
 @cache

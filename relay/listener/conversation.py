@@ -8,7 +8,7 @@ a reply with a code and a clean session.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from relay.core import reply as say
@@ -20,6 +20,7 @@ from relay.listener.endpoint import Endpoint
 from relay.listener.limits import LIMIT_REPLIES, SessionLimits, limit_reached
 
 _COMMANDS_PER_TURN: Final = 100  # then others get the event loop for a moment
+_SHORT_OCTETS: Final = 512  # RFC 5321 §4.5.3.1.4
 # A page in a browser may post to a port of this machine: its body must not be commands.
 _NOT_SMTP: Final = frozenset({b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"CONNECT", b"TRACE"})
 
@@ -55,8 +56,9 @@ class Conversation(Connection):
     async def _begin(self) -> None:
         """Greet, or set a farewell."""
 
-    async def _do(self, verb: bytes, argument: bytes) -> None:
+    def _do(self, verb: bytes, argument: bytes) -> Awaitable[None]:
         """Do one command."""
+        raise NotImplementedError
 
     async def _end_transaction(self, why: str) -> None:
         """Let go of the transaction under way."""
@@ -110,7 +112,8 @@ class Conversation(Connection):
                     await self._flush()
                     await asyncio.sleep(0)
                 continue
-            await self._flush()
+            if self._pending or self._output:
+                await self._flush()
             if self._is_eof or self._is_lost:
                 break
             await self._hear()
@@ -142,6 +145,10 @@ class Conversation(Connection):
 
     # Lines and replies.
 
+    def _short_octets(self) -> int:
+        """How long a line is that is within every limit: those need no closer look."""
+        return min(_SHORT_OCTETS, self._limits.max_command_octets)
+
     def _line_limit(self, octets: bytes | bytearray) -> int:
         """How long the line that begins with these octets may be, its end included."""
         return self._limits.max_command_octets
@@ -152,6 +159,11 @@ class Conversation(Connection):
         Of one that is too long, the beginning: one octet more than it may have.
         """
         end = self._input.find(b"\n")
+        if 0 <= end < self._short_octets() and not self._overlong:
+            line = bytes(self._input[: end + 1])  # as nearly all are
+            del self._input[: end + 1]
+            self._line_since = 0.0
+            return line
         limit = self._line_limit(self._input)
         if end < 0:
             if len(self._input) > limit:
@@ -168,11 +180,16 @@ class Conversation(Connection):
     async def _obey(self, line: bytes) -> None:
         """Do one command; whatever goes wrong, the client gets a reply and a clean session."""
         try:
-            verb = await self._verb(line)
-            if verb is not None:
-                if verb != b"RCPT":  # replies come in the order of commands (RFC 2920 §3.2)
-                    await self._settle()
-                await self._do(verb, line[len(verb) : -2].strip(b" "))
+            verb = line[:-2].partition(b" ")[0].upper()
+            fault = self._line_fault(line, verb)
+            if fault is not None:
+                await self._complain(fault)
+                if verb == b"BDAT":
+                    self._is_over = True  # its chunk is no command, and where it ends is not known
+                return
+            if self._pending and verb != b"RCPT":  # replies in the order of commands
+                await self._settle()  # RFC 2920 §3.2
+            await self._do(verb, line[len(verb) : -2].strip(b" "))
         except Rejection as exc:
             self._say(exc.reply)
         except ConnectionError:
@@ -182,24 +199,15 @@ class Conversation(Connection):
             await self._end_transaction("an internal error")
             self._say(say.INTERNAL_ERROR)
 
-    async def _verb(self, line: bytes) -> bytes | None:
-        """The verb of a command in upper case; None when the line is no command."""
-        verb = line[:-2].partition(b" ")[0].upper()
+    def _line_fault(self, line: bytes, verb: bytes) -> Reply | None:
+        """Why a line is no command, if so."""
         if verb in _NOT_SMTP:
-            await self._settle()
-            self._say(say.NOT_SMTP)
             self._is_over = True
-            return None
-        if len(line) > self._line_limit(line):
-            fault = say.AUTH_TOO_LONG if verb == b"AUTH" else say.LINE_TOO_LONG
-        elif not line.endswith(b"\r\n") or b"\r" in line[:-2] or b"\0" in line:
-            fault = say.BARE_NEWLINE
-        else:
-            return verb
-        await self._complain(fault)
-        if verb == b"BDAT":
-            self._is_over = True  # its chunk is no command, and where it ends is not known
-        return None
+            return say.NOT_SMTP
+        if len(line) > self._short_octets() and len(line) > self._line_limit(line):
+            return say.AUTH_TOO_LONG if verb == b"AUTH" else say.LINE_TOO_LONG
+        is_whole = line.endswith(b"\r\n") and line.count(b"\r") == 1 and b"\0" not in line
+        return None if is_whole else say.BARE_NEWLINE
 
     def _tell_fault(self, fault: Exception) -> None:
         self._emit(Noted("internal.failed", "error", (("exception", fault),)))
@@ -212,7 +220,7 @@ class Conversation(Connection):
 
     def _say(self, reply: Reply) -> None:
         self._output.append(reply.wire())
-        if not reply.is_positive:
+        if reply.code >= 400:
             for spoken, limit in LIMIT_REPLIES:
                 if reply is spoken:  # an upstream may have the same words
                     self._tell_limit(limit)
@@ -222,7 +230,7 @@ class Conversation(Connection):
         await self._settle()
         self._say(reply)
         self._bad_commands += 1
-        if self._bad_commands >= self._limits.max_bad_commands:
+        if self._bad_commands >= self._limits.max_bad_commands and not self._is_over:
             self._say(say.TOO_MANY_BAD_COMMANDS)
             self._is_over = True
 
@@ -239,11 +247,15 @@ class Conversation(Connection):
 
     async def _flush(self) -> None:
         """Send everything said, when no more of a pipelined group is there."""
-        await self._settle()
-        if self._output:
-            self._writing_since = self.loop.time()
+        if self._pending:
+            await self._settle()
+        if not self._output:
+            return
+        self._heard_at = self.loop.time()  # from now on it is the client's turn
+        if self._write_out():
+            self._writing_since = self._heard_at
             try:
-                await self._write_out()
+                await self._writer.drain()
             finally:
                 self._writing_since = 0.0
-                self._heard_at = self.loop.time()  # from now on it is the client's turn
+                self._heard_at = self.loop.time()

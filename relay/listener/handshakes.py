@@ -67,7 +67,7 @@ class Handshakes(Conversation):
             raw.abort()
             self._is_lost = True
             return False
-        self.transport = transport
+        self.transport = self._wire = transport
         self._writer._transport = transport  # type: ignore[attr-defined]  # as aiosmtpd does
         self._is_secured, self._is_paused = True, False
         return True

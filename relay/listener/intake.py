@@ -47,17 +47,20 @@ class Intake(Conversation):
     async def _read(self, decoder: Decoder) -> bool:
         """Read a message or chunk to its end; False when that will never come."""
         self._decoder = decoder
-        self._data_since = self.loop.time()
-        early, self._input = bytes(self._input), bytearray()
-        self.data_received(early)
+        self._data_since = self._heard_at = self.loop.time()
+        self._backlog, self._input = bytes(self._input), bytearray()
+        self._take_in()
         await self._flush()
         if self._is_reading() and not self._held_since:
             self._resume()  # commands that were read ahead had paused it
         while self._is_reading():
-            if self._is_eof or self._is_lost or self._is_over:
+            if not (self._is_eof or self._is_lost or self._is_over):
+                await self._hear()
+                continue
+            self._take_in_all()
+            if self._is_reading():
                 self._decoder, self._is_over = None, True
                 return False
-            await self._hear()
         self._data_since = self.loop.time()
         return True
 

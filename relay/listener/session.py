@@ -108,17 +108,19 @@ class Session(Mailing):
         self._release()
         self._told_closed(self)
 
-    async def _do(self, verb: bytes, argument: bytes) -> None:
+    def _do(self, verb: bytes, argument: bytes) -> Awaitable[None]:
         if self._take_up is not None and self._transit is None:
             self._take_up()
             self._take_up = None
         command = self._COMMANDS.get(verb)
         if command is None:
-            await self._complain(say.NOT_UNDERSTOOD)
-        elif self._needs_tls() and verb not in _IN_CLEAR:
-            self._say(say.TLS_NEEDED)  # RFC 3207 §4
-        else:
-            await command(self, argument)
+            return self._complain(say.NOT_UNDERSTOOD)
+        if self._needs_tls() and verb not in _IN_CLEAR:
+            return self._demand_tls()
+        return command(self, argument)
+
+    async def _demand_tls(self) -> None:
+        self._say(say.TLS_NEEDED)  # RFC 3207 §4
 
     async def _noop_command(self, argument: bytes) -> None:
         self._say(say.OK)

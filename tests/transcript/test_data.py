@@ -239,7 +239,7 @@ def _opening_replies() -> list[bytes]:
 
 async def _turn() -> None:
     """Let the session do what it has to do; it has nothing to say yet."""
-    for _ in range(3):
+    for _ in range(12):
         await asyncio.sleep(0)
 
 

@@ -11,7 +11,8 @@ import pytest
 from relay.listener.connection import Connection
 from relay.listener.endpoint import PLAIN
 
-BLOCK = bytes(64 * 1024)
+TURN_OCTETS = 64 * 1024
+BLOCK = bytes(TURN_OCTETS // 2)
 
 
 class Wire(asyncio.Transport):
@@ -36,19 +37,23 @@ class Wire(asyncio.Transport):
 
 
 class Sink:
-    """A message without an end.
+    """A message that ends with a full stop.
 
     Attributes:
         then: done with each block.
+        taken: the sizes of the blocks.
     """
 
     def __init__(self) -> None:
         self.then: Callable[[], Any] = lambda: None
+        self.taken: list[int] = []
 
     def feed(self, data: bytes) -> bytes | None:
         """Take a block."""
+        message, end, rest = data.partition(b".")
+        self.taken.append(len(message))
         self.then()
-        return None
+        return rest if end else None
 
 
 class Reading(Connection):
@@ -62,6 +67,11 @@ class Reading(Connection):
 
     async def _handle_client(self) -> None:
         """Nothing is said."""
+
+    @property
+    def input(self) -> bytes:
+        """Commands."""
+        return bytes(self._input)
 
     def hold_back(self) -> None:
         """As for want of memory."""
@@ -115,6 +125,50 @@ async def test_gone_meanwhile() -> None:
     reading.connection_lost(None)
     await turn()
     assert not reading.wire.is_read
+
+
+async def test_more_than_a_turn_takes_several() -> None:
+    """What came at once is taken in parts, and read on behind it; commands behind it are kept."""
+    reading = Reading()
+    reading.data_received(2 * BLOCK + 2 * BLOCK + b"x.NOOP")
+    assert reading.sink.taken == [TURN_OCTETS]
+    assert not reading.wire.is_read
+    reading.data_received(b"\r\nQU")  # TLS has more at hand than it was asked for
+    assert reading.sink.taken == [TURN_OCTETS]
+    assert not reading.input
+    for _ in range(2):
+        await turn()
+    assert reading.sink.taken == [TURN_OCTETS, TURN_OCTETS, 1]
+    assert reading.input == b"NOOP\r\nQU"
+    assert reading.wire.is_read
+    reading.data_received(b"IT\r\n")
+    assert reading.input == b"NOOP\r\nQUIT\r\n"
+
+
+async def test_what_is_at_hand_is_taken_while_held_back() -> None:
+    """It is in memory already; only more of it has to wait."""
+    reading = Reading()
+    reading.sink.then = reading.hold_back
+    reading.data_received(6 * BLOCK)
+    for _ in range(2):
+        await turn()
+    assert reading.sink.taken == [TURN_OCTETS] * 3
+    assert not reading.wire.is_read
+    reading.go_on()
+    assert reading.wire.is_read
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+async def test_what_came_before_the_end_counts(is_lost: bool) -> None:
+    """A client that has said all and leaves at once has said all."""
+    reading = Reading()
+    reading.data_received(6 * BLOCK + b".QUIT\r\n")
+    if is_lost:
+        reading.connection_lost(None)
+    else:
+        reading.eof_received()
+    assert reading.sink.taken == [TURN_OCTETS] * 3 + [0]
+    assert reading.input == b"QUIT\r\n"
 
 
 async def test_connections_have_nothing_in_common_that_changes() -> None:
