@@ -25,6 +25,7 @@ from relay.core.dkim.existing import is_signed_by_author
 from relay.core.dkim.sign import MAX_NAMES_OCTETS, draft, fields_to_sign
 from relay.core.errors import KeyFault, key_unavailable, unfit
 from relay.core.events import Unsigned
+from relay.core.immutable import immutable
 from relay.core.message import Field, Message
 from relay.core.policy import Admission, ClientRule, SigningDomains, admit
 from relay.core.profile import Profile
@@ -73,7 +74,7 @@ class Terms:
     may_reencode: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Submission:
     """A message as the listener read it.
 
@@ -92,7 +93,7 @@ class Submission:
     unique: str
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Accepted:
     """A message that may go out and has everything it must have; not signed yet.
 
@@ -106,7 +107,7 @@ class Accepted:
     unsigned: Unsigned | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Signed:
     """The octets that go on the wire, and the keys that signed them."""
 

@@ -89,7 +89,7 @@ def _fold_long_fields(message: Message) -> Message:
 
     RFC 5322 §2.2.3. Hops that fold such lines themselves put in a blank where there was none.
     """
-    if all(len(f.octets) <= MAX_LINE_OCTETS + 2 for f in message.fields):
+    if max([len(f.octets) for f in message.fields], default=0) <= MAX_LINE_OCTETS + 2:
         return message
     return replace(message, fields=tuple(map(_folded, message.fields)))
 

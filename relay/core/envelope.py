@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from relay.core.address import Path, parse_path
 from relay.core.errors import SyntaxFault
+from relay.core.immutable import immutable
 
 # A path ends at the first ">" outside a quoted string (RFC 5321 §4.1.2).
 _ARGUMENT = re.compile(
@@ -37,7 +38,7 @@ class ValueFault(SyntaxFault):
     """A known parameter with a value that it cannot have (501 5.5.4)."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class MailCommand:
     """MAIL FROM with its parameters (RFC 5321 §4.1.1.2).
 
@@ -60,7 +61,7 @@ class MailCommand:
     requiretls: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class RcptCommand:
     """RCPT TO (RFC 5321 §4.1.1.3).
 

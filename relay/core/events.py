@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from relay.core.errors import Reason
+from relay.core.immutable import immutable_by_name
 
 
 class Outcome(StrEnum):
@@ -37,7 +38,7 @@ class Event(Protocol):
         """`subject.past_participle`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable_by_name
 class TransactionEnded:
     """The canonical fact of one transaction: who, as whom, to whom, through whom, and how.
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from relay.core.address import a_label
 from relay.core.errors import SyntaxFault
+from relay.core.immutable import immutable
 
 _TOKEN = re.compile(
     rb"(?P<blank>[ \t\r\n]+)"
@@ -29,7 +29,7 @@ MAX_MAILBOXES = 100  # of one field; each costs time before anybody is known
 _COMMENT_STEP = re.compile(rb"[^()\\]+|\\.|[()]", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Mailbox:
     """One mailbox of a header field.
 
@@ -46,7 +46,7 @@ class Mailbox:
         return f"{self.local_part.decode('utf-8', 'backslashreplace')}@{self.domain}"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Token:
     """A word, a quoted string, a literal or a special (RFC 5322 §3.2), comments passed over.
 

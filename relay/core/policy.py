@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from relay.core.address import Path
 from relay.core.errors import Reason, Rejection, SyntaxFault
+from relay.core.immutable import immutable
 from relay.core.mailboxes import Mailbox, parse_mailboxes
 from relay.core.message import Message
 from relay.core.reply import own
@@ -142,7 +143,7 @@ class SigningDomains:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Admission:
     """A message that may be submitted.
 
@@ -175,9 +176,10 @@ def admit(
     if len(authors) > 1:  # RFC 5322 §3.6.2: then Sender says who is responsible
         senders = _mailboxes(message, b"sender")
         if len(senders) != 1:
-            raise _bad_field("Sender", "must have exactly one address")
+            raise _bad_field(b"sender", "must have exactly one address")
         responsible = senders[0]
-    for mailbox in (*authors, responsible):
+    mailboxes = authors if responsible in authors else (*authors, responsible)
+    for mailbox in mailboxes:
         if not client.permits(mailbox):
             raise Rejection(
                 own(550, "5.7.1", "This client may not use this From address"),
@@ -185,26 +187,25 @@ def admit(
                 f"client {client.name!r} may not use {mailbox.domain}; "
                 f"add it to from_addresses of [[clients]] {client.name!r}",
             )
-    signing = [domains.signing_domain(mailbox.domain) for mailbox in (*authors, responsible)]
-    for mailbox, domain in zip((*authors, responsible), signing, strict=True):
+    signing = {mailbox: domains.signing_domain(mailbox.domain) for mailbox in mailboxes}
+    for mailbox, domain in signing.items():
         if domain is None and is_signing:
             raise _not_configured(mailbox.domain)
-    return Admission(responsible, signing[-1] or "")
+    return Admission(responsible, signing[responsible] or "")
 
 
 def _mailboxes(message: Message, key: bytes) -> tuple[Mailbox, ...]:
-    name = key.decode("ascii").title()
-    fields = list(message.named(key))
+    fields = [f for f in message.fields if f.key == key]
     if len(fields) != 1:
-        raise _bad_field(name, "must stand exactly once")
+        raise _bad_field(key, "must stand exactly once")
     try:
         return parse_mailboxes(fields[0].value)
     except SyntaxFault as exc:
-        raise _bad_field(name, "is not a valid address field", str(exc)) from exc
+        raise _bad_field(key, "is not a valid address field", str(exc)) from exc
 
 
-def _bad_field(name: str, what: str, detail: str = "") -> Rejection:
-    text = f"The {name} header field {what}"
+def _bad_field(key: bytes, what: str, detail: str = "") -> Rejection:
+    text = f"The {key.decode('ascii').title()} header field {what}"
     return Rejection(own(550, "5.6.0", text), Reason.FROM_FIELD, detail or text)
 
 

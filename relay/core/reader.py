@@ -177,7 +177,8 @@ class MessageReader:
         except SyntaxFault as exc:
             self.refuse("5.6.0", str(exc))
             return
-        if any(len(f.octets) > self._limits.max_field_octets for f in self._fields):
+        longest = max([len(f.octets) for f in self._fields], default=0)
+        if longest > self._limits.max_field_octets:
             self.refuse("5.3.4", "A header field is over the limit (limits.max_header_field_bytes)")
             return
         self._header = bytearray()

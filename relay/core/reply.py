@@ -8,7 +8,8 @@ them and the text of an upstream's refusal is the application's to see.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from relay.core.immutable import immutable
 
 MAX_REPLY_LINE_OCTETS = 4096  # RFC 5321 §4.5.3.1.5 asks for 512; servers exceed it
 MAX_REPLY_LINES = 256
@@ -19,7 +20,7 @@ _SHORT_REPLY = re.compile(rb"([2-5][0-9]{2}) %b\r\n" % _TEXT)
 _ENHANCED = re.compile(rb"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |\Z)")  # RFC 3463 §2
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Reply:
     """One SMTP reply.
 
@@ -65,6 +66,8 @@ class Reply:
 
     def wire(self) -> bytes:
         """The reply as octets on the wire, with the final CRLF."""
+        if len(self.lines) == 1:
+            return b"%d %b\r\n" % (self.code, self.lines[0])
         code = b"%d" % self.code
         *first, last = self.lines
         return b"".join([code + b"-" + line + b"\r\n" for line in first]) + b"%b %b\r\n" % (

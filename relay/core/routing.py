@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from relay.core.address import Path
+from relay.core.immutable import immutable_by_name
 from relay.core.policy import matches_path
 
 NULL_PATH = "<>"  # how the null reverse-path is written in a rule
@@ -34,7 +35,7 @@ class SigningPolicy(StrEnum):
     SKIP_IF_SIGNED = "skip-if-signed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable_by_name
 class Step:
     """What is known of a transaction when a recipient is given.
 

@@ -40,7 +40,7 @@ class Conversation(Connection):
         """See `Session`."""
         super().__init__(hostname, endpoint, loop=loop)
         self.session_id = ""
-        self._limits = limits
+        self._limit_by(limits)
         self._reached: set[str] = set()
         self._emit = emit
         self._pending: list[Coroutine[Any, Any, Reply]] = []  # replies on their way, in order
@@ -50,6 +50,11 @@ class Conversation(Connection):
         self._writing_since = 0.0
         self._farewell: Reply | None = None
         self._bad_commands = 0
+
+    def _limit_by(self, limits: SessionLimits) -> None:
+        self._limits = limits
+        # A line within this is within every limit, whatever it says.
+        self._short_octets = min(_SHORT_OCTETS, limits.max_command_octets)
 
     # What Session says.
 
@@ -145,10 +150,6 @@ class Conversation(Connection):
 
     # Lines and replies.
 
-    def _short_octets(self) -> int:
-        """How long a line is that is within every limit: those need no closer look."""
-        return min(_SHORT_OCTETS, self._limits.max_command_octets)
-
     def _line_limit(self, octets: bytes | bytearray) -> int:
         """How long the line that begins with these octets may be, its end included."""
         return self._limits.max_command_octets
@@ -158,8 +159,11 @@ class Conversation(Connection):
 
         Of one that is too long, the beginning: one octet more than it may have.
         """
+        if not (self._input or self._overlong):
+            self._line_since = 0.0
+            return None
         end = self._input.find(b"\n")
-        if 0 <= end < self._short_octets() and not self._overlong:
+        if 0 <= end < self._short_octets and not self._overlong:
             line = bytes(self._input[: end + 1])  # as nearly all are
             del self._input[: end + 1]
             self._line_since = 0.0
@@ -169,8 +173,7 @@ class Conversation(Connection):
             if len(self._input) > limit:
                 self._overlong = self._overlong or bytes(self._input[: limit + 1])
                 self._input.clear()
-            is_begun = bool(self._input or self._overlong)
-            self._line_since = (self._line_since or self._heard_at) if is_begun else 0.0
+            self._line_since = self._line_since or self._heard_at
             return None
         line = self._overlong or bytes(self._input[: min(end + 1, limit + 1)])
         del self._input[: end + 1]
@@ -204,7 +207,7 @@ class Conversation(Connection):
         if verb in _NOT_SMTP:
             self._is_over = True
             return say.NOT_SMTP
-        if len(line) > self._short_octets() and len(line) > self._line_limit(line):
+        if len(line) > self._short_octets and len(line) > self._line_limit(line):
             return say.AUTH_TOO_LONG if verb == b"AUTH" else say.LINE_TOO_LONG
         is_whole = line.endswith(b"\r\n") and line.count(b"\r") == 1 and b"\0" not in line
         return None if is_whole else say.BARE_NEWLINE

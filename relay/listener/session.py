@@ -94,7 +94,8 @@ class Session(Mailing):
         """Go by other settings from the next command on that is of no transaction under way."""
 
         def take_up() -> None:
-            self._station, self._limits, self._rules = station, limits, rules
+            self._station, self._rules = station, rules
+            self._limit_by(limits)
             self.hostname, self.endpoint, self._logins = station.hostname, endpoint, logins
             if not self._is_handshaking:
                 self._identify()

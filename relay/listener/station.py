@@ -9,6 +9,7 @@ from typing import Protocol
 
 from relay.core.envelope import MailCommand, RcptCommand
 from relay.core.events import Event
+from relay.core.immutable import immutable_by_name
 from relay.core.policy import ClientRule
 from relay.core.reader import ReadLimits
 from relay.core.reply import Reply
@@ -121,7 +122,7 @@ class Station:
         return all(way.upstream.is_secured for way in self.ways)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@immutable_by_name
 class Peer:
     """The client of a session, as far as a transaction needs to know it."""
 

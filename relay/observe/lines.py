@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime
 from enum import Enum
@@ -49,7 +49,7 @@ def json_line(event: Event, level: str, now: float) -> bytes:
         level: see `level_of`.
         now: when it is written, in seconds since 1970.
     """
-    line = dict(_shown(event))
+    line = _shown(event)
     line["event"], line["level"], line["timestamp"] = event.name, level, _timestamp(now)
     try:
         octets = orjson.dumps(line)
@@ -63,7 +63,7 @@ def json_line(event: Event, level: str, now: float) -> bytes:
 
 def text_line(event: Event, level: str, now: float) -> bytes:
     """For people at a terminal: a traceback keeps its lines, nothing else has any."""
-    shown = {name: _for_terminal(_plain(value)) for name, value in _shown(event)}
+    shown = {name: _for_terminal(_plain(value)) for name, value in _shown(event).items()}
     trace = str(shown.pop("exception", ""))
     given = {**shown, "event": event.name, "level": level, "timestamp": _timestamp(now)}
     text = _renderer()(None, "", given)
@@ -81,15 +81,21 @@ def _second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _shown(event: Event) -> Iterator[tuple[str, object]]:
+def _shown(event: Event) -> dict[str, object]:
     """The fields of an event; empty ones are left out, seconds are rounded."""
     if isinstance(event, TransactionEnded):
-        for name, value in zip(_ENDED, _values_of(event), strict=True):
-            if value:
-                yield name, round(value, _SECONDS_DIGITS) if name in _SECONDS else value
-    elif isinstance(event, Noted):
-        for name, field in event.fields:
-            yield name, round(field, _SECONDS_DIGITS) if isinstance(field, float) else field
+        shown = {
+            name: value for name, value in zip(_ENDED, _values_of(event), strict=True) if value
+        }
+        return shown | {
+            name: round(shown[name], _SECONDS_DIGITS) for name in _SECONDS & shown.keys()
+        }
+    if isinstance(event, Noted):
+        return {
+            name: round(value, _SECONDS_DIGITS) if isinstance(value, float) else value
+            for name, value in event.fields
+        }
+    return {}
 
 
 def _plain(value: object) -> object:

@@ -245,7 +245,7 @@ class Connection(asyncio.BufferedProtocol):
         command = self._expected.popleft()
         self._outstanding -= 1
         # RFC 5321 §4.3.2: 3yz answers DATA and nothing else; 2yz to DATA is no acceptance.
-        if reply.is_positive if command.is_data else reply.is_intermediate:
+        if reply.code // 100 == (2 if command.is_data else 3):
             self.abort(f"the server answered {command} with {reply}")
             return
         # Before the callback, which may ask the next thing and set its time.

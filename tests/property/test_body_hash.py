@@ -9,7 +9,13 @@ from dkim.canonicalization import Relaxed, Simple
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relay.core.dkim.canonical import BodyHash, Canonicalization, hash_body, header_form
+from relay.core.dkim.canonical import (
+    BodyHash,
+    Canonicalization,
+    hash_body,
+    header_form,
+    relaxed_fields,
+)
 from relay.core.message import Field
 from tests.property.strategies import big_bodies, fields, odd_bodies, splits
 
@@ -84,5 +90,6 @@ def test_header_field(field: bytes) -> None:
     relaxed = header_form(ours, Canonicalization.RELAXED)
     assert relaxed == canonical_name + b":" + canonical_value
     assert header_form(ours, Canonicalization.SIMPLE) == field
+    assert relaxed_fields([ours, ours]) == relaxed * 2
     again = header_form(Field(name.lower(), relaxed), Canonicalization.RELAXED)
     assert again == relaxed

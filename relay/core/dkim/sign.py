@@ -15,12 +15,12 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from relay.core.dkim.algorithm import Algorithm
-from relay.core.dkim.canonical import relaxed_field, select_fields
+from relay.core.dkim.canonical import relaxed_fields, select_fields
 from relay.core.dkim.signature import FIELD_KEY, FIELD_NAME, fold, fold_base64
+from relay.core.immutable import immutable
 from relay.core.message import Field
 
 # Signed once more than present, even when absent, so that none can be added (§5.4.2, §8.15).
@@ -97,7 +97,7 @@ def _names(keys: tuple[bytes, ...], never: frozenset[bytes]) -> tuple[bytes, ...
     return tuple(names)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Draft:
     """A signature that only lacks its value.
 
@@ -188,6 +188,6 @@ def _template(
 
 def _digest(fields: Sequence[Field], names: Sequence[bytes], unsigned: bytes) -> bytes:
     """The data hash of §3.7: the selected fields, then our own with b= empty, no last CRLF."""
-    selected = select_fields(fields, names)
-    own = relaxed_field(Field(FIELD_KEY, FIELD_KEY + b":" + unsigned + b"\r\n"))
-    return hashlib.sha256(b"".join(map(relaxed_field, selected)) + own[:-2]).digest()
+    own = Field(FIELD_KEY, FIELD_KEY + b":" + unsigned + b"\r\n")
+    octets = relaxed_fields([*select_fields(fields, names), own])
+    return hashlib.sha256(octets[: -len(b"\r\n")]).digest()

@@ -68,9 +68,8 @@ class Reading(Connection):
     async def _handle_client(self) -> None:
         """Nothing is said."""
 
-    @property
-    def input(self) -> bytes:
-        """Commands."""
+    def commands(self) -> bytes:
+        """What came behind the message."""
         return bytes(self._input)
 
     def hold_back(self) -> None:
@@ -132,17 +131,17 @@ async def test_more_than_a_turn_takes_several() -> None:
     reading = Reading()
     reading.data_received(2 * BLOCK + 2 * BLOCK + b"x.NOOP")
     assert reading.sink.taken == [TURN_OCTETS]
-    assert not reading.wire.is_read
+    assert reading.wire.has_paused
     reading.data_received(b"\r\nQU")  # TLS has more at hand than it was asked for
     assert reading.sink.taken == [TURN_OCTETS]
-    assert not reading.input
+    assert not reading.commands()
     for _ in range(2):
         await turn()
     assert reading.sink.taken == [TURN_OCTETS, TURN_OCTETS, 1]
-    assert reading.input == b"NOOP\r\nQU"
+    assert reading.commands() == b"NOOP\r\nQU"
     assert reading.wire.is_read
     reading.data_received(b"IT\r\n")
-    assert reading.input == b"NOOP\r\nQUIT\r\n"
+    assert reading.commands() == b"NOOP\r\nQUIT\r\n"
 
 
 async def test_what_is_at_hand_is_taken_while_held_back() -> None:
@@ -168,7 +167,7 @@ async def test_what_came_before_the_end_counts(is_lost: bool) -> None:
     else:
         reading.eof_received()
     assert reading.sink.taken == [TURN_OCTETS] * 3 + [0]
-    assert reading.input == b"QUIT\r\n"
+    assert reading.commands() == b"QUIT\r\n"
 
 
 async def test_connections_have_nothing_in_common_that_changes() -> None:

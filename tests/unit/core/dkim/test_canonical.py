@@ -17,6 +17,7 @@ from relay.core.dkim.canonical import (
     hash_body,
     header_form,
     relaxed_field,
+    relaxed_fields,
     select_fields,
 )
 from relay.core.message import Field, parse_header
@@ -154,6 +155,7 @@ def test_relaxed_header_field(field: bytes, canonical: bytes) -> None:
     """Name in lower case, unfolded, blanks in runs and at both ends of the value (§3.4.2)."""
     name = field.partition(b":")[0].lower()
     assert relaxed_field(Field(name, field)) == canonical
+    assert relaxed_fields([Field(name, field)] * 2) == canonical * 2
     assert header_form(Field(name, field), SIMPLE) == field
 
 
