@@ -163,17 +163,18 @@ async def forward(
     accepted: Accepted, hop: Hop, keys: Keys, terms: Terms, now: float
 ) -> tuple[Signed, Reply]:
     """For this hop: fit, signed, handed over. The reply is the upstream's own."""
+    profile = hop.profile
     # RFC 6376 §5.3: what this hop would change is settled before the hash.
     message = adapt(
         accepted.message,
         hop.capabilities,
-        hop.profile,
-        strip_signatures=_strips(accepted, hop.profile, terms),
+        profile,
+        strip_signatures=_strips(accepted, profile, terms),
         may_reencode=terms.may_reencode and accepted.unsigned is not Unsigned.SIGNED_BY_AUTHOR,
     )
     # RFC 6376 §5.4-5.6: signed for exactly these octets.
     if accepted.unsigned is None:
-        signed = await sign(message, accepted, keys, terms=terms, profile=hop.profile, now=now)
+        signed = await sign(message, accepted, keys, terms=terms, profile=profile, now=now)
     else:
         signed = Signed(message, ())
     # RFC 5321 §4.1.1.4, RFC 3030: those octets, and the truth about them.

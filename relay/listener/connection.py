@@ -93,7 +93,9 @@ class Connection(SMTP):
         self._heard_at = self.loop.time()
         if self._decoder is None and not self._backlog:
             self._input += data
-            self._input_came()
+            if len(self._input) > _HIGH_WATER_OCTETS:
+                self._pause()
+            self._wake()
             return
         self._backlog += data
         if not self._is_yielding:
@@ -115,12 +117,6 @@ class Connection(SMTP):
         asyncio.StreamReaderProtocol.connection_lost(self, error)
         self.transport = None
 
-    def _input_came(self) -> None:
-        """Commands, whole or not."""
-        if len(self._input) > _HIGH_WATER_OCTETS:
-            self._pause()
-        self._wake()
-
     def _take_in(self) -> None:
         """Octets of the message, and those behind it; more than a turn's worth has to wait.
 
@@ -138,9 +134,8 @@ class Connection(SMTP):
                 self._decoder = None
             self._message_came(len(data) - len(rest or b""))
         if rest is not None:
-            self._input += rest + self._backlog
-            self._backlog = b""
-            self._input_came()
+            commands, self._backlog = rest + self._backlog, b""
+            self.data_received(commands)
 
     def _take_in_all(self) -> None:
         """Before the end is told: what came before it."""

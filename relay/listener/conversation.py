@@ -184,12 +184,12 @@ class Conversation(Connection):
         """Do one command; whatever goes wrong, the client gets a reply and a clean session."""
         try:
             verb = line[:-2].partition(b" ")[0].upper()
-            fault = self._line_fault(line, verb)
-            if fault is not None:
-                await self._complain(fault)
-                if verb == b"BDAT":
-                    self._is_over = True  # its chunk is no command, and where it ends is not known
-                return
+            is_whole = line.endswith(b"\r\n") and line.count(b"\r") == 1 and line.find(b"\0") < 0
+            if not is_whole or len(line) > self._short_octets or verb in _NOT_SMTP:
+                fault = self._line_fault(line, verb, is_whole=is_whole)
+                if fault is not None:
+                    await self._complain(fault)
+                    return
             if self._pending and verb != b"RCPT":  # replies in the order of commands
                 await self._settle()  # RFC 2920 §3.2
             await self._do(verb, line[len(verb) : -2].strip(b" "))
@@ -202,15 +202,19 @@ class Conversation(Connection):
             await self._end_transaction("an internal error")
             self._say(say.INTERNAL_ERROR)
 
-    def _line_fault(self, line: bytes, verb: bytes) -> Reply | None:
-        """Why a line is no command, if so."""
+    def _line_fault(self, line: bytes, verb: bytes, *, is_whole: bool) -> Reply | None:
+        """Why a line is no command, if so; some end the session."""
         if verb in _NOT_SMTP:
             self._is_over = True
             return say.NOT_SMTP
-        if len(line) > self._short_octets and len(line) > self._line_limit(line):
-            return say.AUTH_TOO_LONG if verb == b"AUTH" else say.LINE_TOO_LONG
-        is_whole = line.endswith(b"\r\n") and line.count(b"\r") == 1 and b"\0" not in line
-        return None if is_whole else say.BARE_NEWLINE
+        is_too_long = len(line) > self._line_limit(line)
+        if is_whole and not is_too_long:
+            return None
+        # The chunk behind BDAT is no command, and where it ends is not known.
+        self._is_over = self._is_over or verb == b"BDAT"
+        if not is_too_long:
+            return say.BARE_NEWLINE
+        return say.AUTH_TOO_LONG if verb == b"AUTH" else say.LINE_TOO_LONG
 
     def _tell_fault(self, fault: Exception) -> None:
         self._emit(Noted("internal.failed", "error", (("exception", fault),)))

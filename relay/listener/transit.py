@@ -7,9 +7,11 @@ are the upstream's own. Nothing is kept, so nothing that was answered 250 can be
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import lru_cache
 from typing import Any
 
 from relay.core.complete import Trace
+from relay.core.dkim.algorithm import Algorithm
 from relay.core.dkim.canonical import BodyHash
 from relay.core.envelope import MailCommand, RcptCommand
 from relay.core.errors import Reason, Rejection
@@ -225,11 +227,11 @@ class Transit:
                 mail_from=str(self.mail.reverse_path),
                 from_address=str(accepted.admission.from_address) if accepted else "",
                 signing_domain=accepted.admission.signing_domain if accepted else "",
-                signatures=tuple(f"{key.selector}/{key.public.algorithm}" for key in keys),
+                signatures=tuple([_label(key.selector, key.public.algorithm) for key in keys]),
                 unsigned=accepted.unsigned if accepted else None,
                 message_id=_message_id(message) if message else "",
                 trace_id=trace_id(message) if message else "",
-                rcpt_to=tuple(str(rcpt.forward_path) for rcpt in self.accepted),
+                rcpt_to=tuple([str(rcpt.forward_path) for rcpt in self.accepted]),
                 rcpt_refused=self.refused,
                 size_octets=self._reader.size_octets if self._reader else 0,
                 route=self._way.rule.name if self._way else "",
@@ -249,6 +251,11 @@ def _outcome(reply: Reply) -> Outcome:
     if reply.is_positive:
         return Outcome.RELAYED
     return Outcome.DEFERRED if reply.is_transient else Outcome.REJECTED
+
+
+@lru_cache(maxsize=256)
+def _label(selector: str, algorithm: Algorithm) -> str:
+    return f"{selector}/{algorithm}"
 
 
 def _message_id(message: Message) -> str:

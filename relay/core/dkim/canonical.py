@@ -19,6 +19,7 @@ _BLANKS = re.compile(rb"  +")
 _FEW_RUNS = 200  # in one block; from there on the regular expression is faster
 _SAMPLE_OCTETS, _MANY_IN_SAMPLE = 4096, 16
 _CR, _BLANK = 0x0D, 0x20
+new_sha256 = hashlib.sha256().copy  # OpenSSL looks an algorithm up by its name each time
 _FOLDING = b" \t\r\n"  # white space, folded or not (RFC 5322 §3.2.2)
 _CACHED_FIELDS, _CACHED_NAMES = 64, 128
 
@@ -87,7 +88,7 @@ class _LimitedSha256:
     """SHA-256 of the first `limit` octets: l= when verifying (§3.5, §3.7)."""
 
     def __init__(self, limit_octets: int) -> None:
-        self._hash = hashlib.sha256()
+        self._hash = new_sha256()
         self._left = limit_octets
 
     def update(self, data: bytes, /) -> None:
@@ -119,9 +120,7 @@ class BodyHash:
             method: the canonicalization of the body.
             limit_octets: l=: only so many canonical octets are hashed (§3.5); verifying only.
         """
-        self._hash: _Sha256 = (
-            hashlib.sha256() if limit_octets is None else _LimitedSha256(limit_octets)
-        )
+        self._hash: _Sha256 = new_sha256() if limit_octets is None else _LimitedSha256(limit_octets)
         self._is_relaxed = method is Canonicalization.RELAXED
         self._held = b""
         self._line_ends = 0
