@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from relay.listener.certificates import Certificates
 
@@ -41,10 +42,21 @@ class Endpoint:
         """Whether a peer at this address is a listed proxy."""
         if not self.proxies or not address:
             return False
-        peer = ip_address(address)
+        peer = read_address(address)
         return any(peer in network for network in self.proxies)
 
 
+@lru_cache(maxsize=1024)  # the same clients come again and again, and reading costs 4 us
+def read_address(text: str) -> IPv4Address | IPv6Address:
+    """An IP address.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return ip_address(text)
+
+
+@lru_cache(maxsize=1024)
 def plain_address(text: str) -> str:
     """An address without its zone, and IPv4 as such: one name for rules, counters and logs.
 

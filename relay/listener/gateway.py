@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Final
 
 from relay.core.events import Noted
+from relay.listener.endpoint import read_address
 
 _SESSIONS: Final = 200
 
@@ -25,11 +25,11 @@ class Gateway:
         Args:
             address: of its client; empty on a UNIX socket.
         """
-        if self._is_settled or not address or ip_address(address).is_loopback:
+        if self._is_settled or not address or read_address(address).is_loopback:
             return None
         self._address = self._address or address
         self._sessions += 1
-        if address != self._address or not ip_address(address).is_private:
+        if address != self._address or not read_address(address).is_private:
             self._is_settled = True
         elif self._sessions >= _SESSIONS:
             self._is_settled = True

@@ -9,14 +9,13 @@ Deviation: any word is taken in EHLO, because what clients call themselves prove
 from __future__ import annotations
 
 import asyncio
-from ipaddress import ip_address
 
 from relay.core import reply as say
 from relay.core.policy import ClientRule, Identity, find_rule, login_would_help
 from relay.core.reply import Reply
 from relay.listener.authentication import Authentication
 from relay.listener.certificates import certificate_names
-from relay.listener.endpoint import Endpoint, ListenerTls
+from relay.listener.endpoint import Endpoint, ListenerTls, read_address
 from relay.listener.handshakes import Handshakes
 from relay.listener.limits import SessionLimits
 from relay.listener.station import Station
@@ -63,7 +62,7 @@ class Greeting(Handshakes, Authentication):
     def _identify(self) -> None:
         """Find out again who the client is: it connected, secured the connection, logged in."""
         identity = Identity(
-            address=ip_address(self.address) if self.address else None,
+            address=read_address(self.address) if self.address else None,
             listener=self.endpoint.address,
             login=self._login,
             certificate=certificate_names(self._wire.get_extra_info)
