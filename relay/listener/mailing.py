@@ -15,7 +15,7 @@ from relay.core.errors import Reason, SyntaxFault
 from relay.core.events import Noted
 from relay.core.policy import ClientRule
 from relay.core.reply import Reply
-from relay.listener.data import ChunkDecoder, DataDecoder, Incoming
+from relay.listener.data import DataDecoder, Incoming
 from relay.listener.endpoint import Endpoint
 from relay.listener.greeting import Greeting
 from relay.listener.intake import Intake
@@ -183,7 +183,7 @@ class Mailing(Greeting, Intake):
             await self._refuse_chunk(size)
             return
         self._message = self._message or transit.reader()
-        if not await self._read(ChunkDecoder(size, self._message.feed)):
+        if not await self._read_chunk(size, self._message.feed):
             return
         if is_last:
             await self._finish(transit)
@@ -194,7 +194,7 @@ class Mailing(Greeting, Intake):
         """Read a chunk that belongs to no message, then say so."""
         self._message = Incoming(self._station.read_limits, body_sink=_forget)
         self._message.refuse("5.5.1", "No transaction")
-        is_read = await self._read(ChunkDecoder(size, self._message.feed))
+        is_read = await self._read_chunk(size, self._message.feed)
         self._message = None
         if not is_read:
             return
