@@ -141,7 +141,7 @@ class MessageReader:
                 self.refuse("5.6.0", "Bare CR or LF in the message")
                 return
             block = _LINE_END.sub(b"\r\n", block)
-        if b"\0" in block:
+        if block.find(b"\0") >= 0:
             self.refuse("5.6.0", "NUL in the message")
         elif self._fields is None:
             self._take_header(block)
@@ -165,7 +165,7 @@ class MessageReader:
             self.refuse("5.3.4", "Header section is over the limit (limits.max_header_bytes)")
             return
         section = _without_mbox_line(bytes(self._header[:length]))
-        if _VT in section or _FF in section:
+        if section.find(_VT) >= 0 or section.find(_FF) >= 0:
             # Verifiers disagree on whether these are white space at the end of a field.
             self.refuse("5.6.0", "VT or FF in the header section")
             return
@@ -188,7 +188,7 @@ class MessageReader:
     def _take_body(self, block: bytes) -> None:
         if not self._eight_bit and not block.isascii():
             self._eight_bit = True
-        if _VT in block or _FF in block:
+        if block.find(_VT) >= 0 or block.find(_FF) >= 0:
             self._is_ambiguous = True
         self._is_blank = self._is_blank and block.isspace()
         self._measure_lines(block)

@@ -36,7 +36,7 @@ class DataDecoder:
             None while the data goes on; at its end, the octets that stand behind it.
         """
         data = self._held + data
-        if b"." in data:  # base64 has none
+        if data.find(b".") >= 0:  # base64 has none
             end = data.find(_END)
             if end >= 0:
                 self._hand_on(data[: end + 2])
@@ -53,7 +53,7 @@ class DataDecoder:
         return None
 
     def _hand_on(self, block: bytes) -> None:
-        if b"." in block and _STUFFED in block:
+        if block.find(b".") >= 0:
             block = block.replace(_STUFFED, b"\r\n")
         if self._is_start and block:
             block = block[2:]  # the command's line end is not the message's

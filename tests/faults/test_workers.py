@@ -350,6 +350,8 @@ def test_several_are_stopped_with_mail_under_way(
             workers = relay.serving()
             if sends_to_all:
                 os.killpg(relay.pid, signal.SIGTERM)
+                # Once: told again, it would not wait for messages in flight.
+                relay.wait(lambda relay=relay: not relay.program.is_running, "all have ended")
             assert relay.program.stop(wait_seconds=30) == 0
         assert not any(map(is_alive, workers))
         assert [e["sessions_cut_off"] for e in relay.events("service.stopped")] == [0, 0]
