@@ -103,19 +103,23 @@ class Connection(SMTP):
 
     def eof_received(self) -> bool:
         """The client will send no more; what it has sent is still answered."""
-        self._take_in_all()
-        self._is_eof = True
-        self._wake()
+        try:
+            self._take_in_all()
+        finally:
+            self._is_eof = True
+            self._wake()
         return not self.is_gone
 
     def connection_lost(self, error: Exception | None) -> None:
         """The client is gone. A transaction behind its final dot goes on regardless."""
-        self._take_in_all()
-        self._is_lost = True
-        self._wake()
-        # aiosmtpd's own would cancel the handler, and the upstream transaction with it.
-        asyncio.StreamReaderProtocol.connection_lost(self, error)
-        self.transport = None
+        try:
+            self._take_in_all()
+        finally:
+            self._is_lost = True
+            self._wake()
+            # aiosmtpd's own would cancel the handler, and the upstream transaction with it.
+            asyncio.StreamReaderProtocol.connection_lost(self, error)
+            self.transport = None
 
     def _take_in(self) -> None:
         """Octets of the message, and those behind it; more than a turn's worth has to wait.
@@ -172,8 +176,12 @@ class Connection(SMTP):
 
     def _take_turn(self) -> None:
         self._is_yielding, self._turn_octets = False, 0
-        if self._backlog:
-            self._take_in()
+        try:
+            if self._backlog:
+                self._take_in()
+        except BaseException:
+            self.abort()  # as a transport does with what it hands over
+            raise
         self._read_on()
 
     def _stop_reading(self) -> None:
@@ -216,8 +224,9 @@ class Connection(SMTP):
             Whether the client reads too slowly: then `drain` is to be awaited.
         """
         output, self._output = self._output, []
-        if not self.is_gone:
-            self._wire.write(output[0] if len(output) == 1 else b"".join(output))
+        if self.is_gone:
+            return False
+        self._wire.write(output[0] if len(output) == 1 else b"".join(output))
         return bool(self._paused)  # type: ignore[attr-defined]  # asyncio's FlowControlMixin
 
 

@@ -119,7 +119,8 @@ class Conversation(Connection):
                 continue
             if self._pending or self._output:
                 await self._flush()
-            if self._is_eof or self._is_lost:
+            # What came while replies were awaited comes first; the end may be behind it.
+            if (self._is_eof or self._is_lost) and not self._has_news:
                 break
             await self._hear()
         await self._flush()
@@ -185,11 +186,9 @@ class Conversation(Connection):
         try:
             verb = line[:-2].partition(b" ")[0].upper()
             is_whole = line.endswith(b"\r\n") and line.count(b"\r") == 1 and line.find(b"\0") < 0
-            if not is_whole or len(line) > self._short_octets or verb in _NOT_SMTP:
-                fault = self._line_fault(line, verb, is_whole=is_whole)
-                if fault is not None:
-                    await self._complain(fault)
-                    return
+            is_odd = not is_whole or len(line) > self._short_octets or verb in _NOT_SMTP
+            if is_odd and await self._refuse_line(line, verb, is_whole=is_whole):
+                return
             if self._pending and verb != b"RCPT":  # replies in the order of commands
                 await self._settle()  # RFC 2920 §3.2
             await self._do(verb, line[len(verb) : -2].strip(b" "))
@@ -202,19 +201,23 @@ class Conversation(Connection):
             await self._end_transaction("an internal error")
             self._say(say.INTERNAL_ERROR)
 
-    def _line_fault(self, line: bytes, verb: bytes, *, is_whole: bool) -> Reply | None:
-        """Why a line is no command, if so; some end the session."""
+    async def _refuse_line(self, line: bytes, verb: bytes, *, is_whole: bool) -> bool:
+        """Look closer at a line that may be no command; whether it was refused."""
         if verb in _NOT_SMTP:
+            await self._settle()
+            self._say(say.NOT_SMTP)
             self._is_over = True
-            return say.NOT_SMTP
-        is_too_long = len(line) > self._line_limit(line)
-        if is_whole and not is_too_long:
-            return None
-        # The chunk behind BDAT is no command, and where it ends is not known.
-        self._is_over = self._is_over or verb == b"BDAT"
-        if not is_too_long:
-            return say.BARE_NEWLINE
-        return say.AUTH_TOO_LONG if verb == b"AUTH" else say.LINE_TOO_LONG
+            return True
+        if len(line) > self._line_limit(line):
+            fault = say.AUTH_TOO_LONG if verb == b"AUTH" else say.LINE_TOO_LONG
+        elif is_whole:
+            return False
+        else:
+            fault = say.BARE_NEWLINE
+        await self._complain(fault)
+        if verb == b"BDAT":
+            self._is_over = True  # its chunk is no command, and where it ends is not known
+        return True
 
     def _tell_fault(self, fault: Exception) -> None:
         self._emit(Noted("internal.failed", "error", (("exception", fault),)))
@@ -237,7 +240,7 @@ class Conversation(Connection):
         await self._settle()
         self._say(reply)
         self._bad_commands += 1
-        if self._bad_commands >= self._limits.max_bad_commands and not self._is_over:
+        if self._bad_commands >= self._limits.max_bad_commands:
             self._say(say.TOO_MANY_BAD_COMMANDS)
             self._is_over = True
 

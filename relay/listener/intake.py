@@ -62,7 +62,7 @@ class Intake(Conversation):
                 self._decoder, self._is_over = None, True
                 return False
         self._data_since = self.loop.time()
-        return True
+        return not self._is_over  # a message that was given up has its reply
 
     async def _read_chunk(self, size_octets: int, sink: Callable[[bytes], None]) -> bool:
         """Read a chunk (RFC 3030 §2); False when its end will never come.
@@ -86,6 +86,8 @@ class Intake(Conversation):
         """Octets of a message came in: are there too many of it, or of all messages together?"""
         limit, message = self._max_message_octets, self._message
         if message is None or message.is_refused:
+            if self._held_since:
+                self._go_on()  # it waits for nothing any more
             self._release()  # nothing of it is kept
         else:
             self._memory.take(self, octets)

@@ -75,7 +75,8 @@ def fields_to_sign(
     """
     keys = tuple([f.key for f in fields])
     # What strangers can make large is not kept.
-    return _names(keys, never) if len(keys) <= _CACHED_FIELDS else _names.__wrapped__(keys, never)
+    is_short = len(keys) <= _CACHED_FIELDS and len(b"".join(keys)) <= MAX_NAMES_OCTETS
+    return _names(keys, never) if is_short else _names.__wrapped__(keys, never)
 
 
 @lru_cache(maxsize=256)  # of one application's mail, most messages have the same fields

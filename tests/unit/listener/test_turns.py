@@ -22,6 +22,11 @@ class Wire(asyncio.Transport):
         super().__init__({"peername": ("127.0.0.1", 1)})
         self.is_read = True
         self.has_paused = False
+        self.was_aborted = False
+
+    def abort(self) -> None:
+        """Close at once."""
+        self.was_aborted = True
 
     def pause_reading(self) -> None:
         """Read no more for now."""
@@ -155,6 +160,18 @@ async def test_what_is_at_hand_is_taken_while_held_back() -> None:
     assert not reading.wire.is_read
     reading.go_on()
     assert reading.wire.is_read
+
+
+async def test_a_fault_in_a_later_turn_ends_the_connection() -> None:
+    """As one in the first does, by the transport; else it would stand there, read by nobody."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: told.append(fault))
+    reading = Reading()
+    reading.data_received(4 * BLOCK)
+    reading.sink.then = lambda: 1 // 0
+    await turn()
+    assert reading.wire.was_aborted
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize("is_lost", [True, False])
