@@ -36,10 +36,12 @@ class DataDecoder:
             None while the data goes on; at its end, the octets that stand behind it.
         """
         data = self._held + data
-        if data.find(b".") >= 0:  # base64 has none
-            end = data.find(_END)
+        # A dot that begins a line is a stuffed one, or the end. Base64 has no dot at all.
+        dot = data.find(_STUFFED) if data.find(b".") >= 0 else -1
+        if dot >= 0:
+            end = data.find(_END, dot)
             if end >= 0:
-                self._hand_on(data[: end + 2])
+                self._hand_on(data[: end + 2], is_stuffed=dot < end)
                 return data[end + len(_END) :]
         # What may be the beginning of a terminator or of a stuffed dot waits for more.
         keep = len(data) - 4
@@ -49,11 +51,11 @@ class DataDecoder:
             keep -= 2
         keep = max(0, keep)
         self._held = data[keep:]
-        self._hand_on(data[:keep])
+        self._hand_on(data[:keep], is_stuffed=dot >= 0)
         return None
 
-    def _hand_on(self, block: bytes) -> None:
-        if block.find(b".") >= 0:
+    def _hand_on(self, block: bytes, *, is_stuffed: bool) -> None:
+        if is_stuffed:
             block = block.replace(_STUFFED, b"\r\n")
         if self._is_start and block:
             block = block[2:]  # the command's line end is not the message's
