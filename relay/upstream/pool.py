@@ -139,7 +139,8 @@ class Pool:
             else:
                 self._stock.lent.add(connection)
                 return connection
-            # The hop takes no more connections, but lives: wait for one of those it has.
+            # The hop takes no more connections, but lives: wait for one of those it has, or of
+            # those on their way, like the one that asks at the start what it offers.
             grant = await self._obtain(Wish(deadline, is_begun=True))
 
     async def close(self) -> None:

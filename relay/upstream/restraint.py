@@ -183,8 +183,8 @@ class Restraint:
             why: what went wrong.
             now: the loop's clock.
             is_probe: what `attempt` said.
-            has_others: whether there are connections that stand: then a hop that says 421 lives,
-                and only takes no more of them.
+            has_others: whether there are connections, or some are on their way: then a hop that
+                says 421 lives, and only takes no more of them.
         """
         is_full = why.refusal_code == CLOSING
         if is_full and has_others and not is_probe:

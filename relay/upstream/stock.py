@@ -87,8 +87,8 @@ class Stock:
 
     @property
     def stands(self) -> bool:
-        """Whether there is any connection."""
-        return bool(self._staying)
+        """Whether there is any connection, or one is on its way."""
+        return bool(self._staying or self.opening)
 
     @property
     def busy(self) -> int:
