@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import secrets
 import time
 from collections.abc import Callable
@@ -44,7 +43,7 @@ def make_listeners(
         received=config.signing.received,
         now=clock.now,
         monotonic=time.monotonic,
-        unique=_identifiers(),
+        unique=lambda: secrets.token_hex(8),
         emit=emit,
         is_traced=config.logging.wire,
     )
@@ -58,12 +57,6 @@ def make_listeners(
         logins=_logins(config),
         memory=Memory(limits.max_inflight_bytes),
     )
-
-
-def _identifiers() -> Callable[[], str]:
-    """64 bits each, of a sequence that nobody else has; no secrets, so no system call for each."""
-    chance = random.Random(secrets.randbits(256))  # noqa: S311
-    return lambda: f"{chance.getrandbits(64):016x}"
 
 
 def make_session_limits(limits: Limits) -> SessionLimits:

@@ -21,7 +21,7 @@ _SAMPLE_OCTETS, _MANY_IN_SAMPLE = 4096, 16
 _CR, _BLANK = 0x0D, 0x20
 new_sha256 = hashlib.sha256().copy  # OpenSSL looks an algorithm up by its name each time
 _FOLDING = b" \t\r\n"  # white space, folded or not (RFC 5322 §3.2.2)
-_CACHED_OCTETS = 4096  # of names, in the key of a cache
+_CACHED_NAMES, _CACHED_OCTETS = 192, 4096  # in the key of a cache
 
 
 class Canonicalization(StrEnum):
@@ -66,7 +66,8 @@ def select_fields(fields: Sequence[Field], names: Iterable[bytes]) -> list[Field
     """
     keys, names = tuple([f.key for f in fields]), tuple(names)
     # What strangers can make large is not kept.
-    is_short = len(b"".join(keys + names)) <= _CACHED_OCTETS
+    given = keys + names
+    is_short = len(given) <= _CACHED_NAMES and len(b"".join(given)) <= _CACHED_OCTETS
     find = _positions if is_short else _positions.__wrapped__
     return [fields[position] for position in find(keys, names)]
 

@@ -196,28 +196,9 @@ async def test_a_hop_that_takes_no_more_connections_serves_with_those_it_has() -
     assert Happened.TRIPPED not in events
 
 
-async def test_a_hop_that_takes_one_connection_at_a_time() -> None:
-    """421 as a greeting while another connection is on its way: the message waits for that one."""
-    events: list[Happened] = []
-    async with (
-        Smarthost() as host,
-        pool_to(
-            host,
-            backoff_seconds=LONG_SECONDS,
-            breaker_seconds=LONG_SECONDS,
-            emit=lambda event: events.append(event.happened),
-        ) as pool,
-    ):
-        host.on("banner", reply("421 4.7.0 Too many connections"), Fault.CLOSE, session=2)
-        answers = await asyncio.gather(relay(pool), relay(pool))
-        assert [answer.code for answer in answers] == [250, 250]
-        assert [received.session for received in host.accepted] == [1, 1]
-        assert pool.snapshot().breaker == "closed"
-    assert Happened.TRIPPED not in events
-
-
-async def test_a_hop_that_takes_none_of_several_connections() -> None:
-    """The last of them is a failure like any other, and those that waited for it fail with it."""
+@pytest.mark.parametrize("takes_one", [True, False])
+async def test_421_as_a_greeting_while_another_connection_is_on_its_way(takes_one: bool) -> None:
+    """Messages wait for that one; when it is refused too, all that waited fail with it."""
     events: list[Happened] = []
     async with (
         Smarthost() as host,
@@ -229,11 +210,15 @@ async def test_a_hop_that_takes_none_of_several_connections() -> None:
             emit=lambda event: events.append(event.happened),
         ) as pool,
     ):
-        host.on("banner", reply("421 4.7.0 Too many connections"), Fault.CLOSE)
-        results = await asyncio.gather(*(pool.take() for _ in range(3)), return_exceptions=True)
-        assert [type(result) for result in results] == [Unusable] * 3
+        for number in range(1 + takes_one, 4):
+            banner = reply("421 4.7.0 Too many connections")
+            host.on("banner", banner, Fault.CLOSE, session=number)
+        results = await asyncio.gather(*(relay(pool) for _ in range(3)), return_exceptions=True)
+        codes = [r.code if isinstance(r, Reply) else type(r) for r in results]
+        assert codes == ([250] * 3 if takes_one else [Unusable] * 3)
+        assert [received.session for received in host.accepted] == [1] * 3 * takes_one
         assert len(host.sessions) == 3
-    assert events.count(Happened.TRIPPED) == 1
+    assert events.count(Happened.TRIPPED) == (not takes_one)
 
 
 async def test_the_queue_stays_in_order_when_the_limit_shrinks() -> None:
