@@ -76,8 +76,11 @@ async def _look(within: Surroundings, domains: Iterable[str]) -> list[Progress]:
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(look(domain)) for domain in domains]
-    except* KeyFault as exc:
-        raise exc.exceptions[0] from exc
+    except ExceptionGroup as exc:  # `except*` of Python 3.11.2 wraps again what is raised in it
+        fault = next((fault for fault in exc.exceptions if isinstance(fault, KeyFault)), None)
+        if fault is None:
+            raise
+        raise fault from exc
     return [task.result() for task in tasks]
 
 
