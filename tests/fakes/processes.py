@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -27,6 +28,9 @@ TAIL_LINES = 40
 # that a port stays ours between the moment it is found free and the moment the
 # program binds it, and again while the program is restarted.
 FIRST_PORT, LAST_PORT = 10240, 32000
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_given: deque[int] = deque(maxlen=1000)
 
 
 class ProgramFailedError(AssertionError):
@@ -34,7 +38,10 @@ class ProgramFailedError(AssertionError):
 
 
 def free_port() -> int:
-    """Find a TCP port on loopback that nothing listens on.
+    """Find a TCP port on loopback that nothing listens on, and that nobody else here was given.
+
+    The second counts: a port is free until its program has started, and two programs of one test
+    with the same port would greet for each other. Test workers choose from ports of their own.
 
     Returns:
         A port number outside the kernel's range for outgoing connections.
@@ -43,11 +50,18 @@ def free_port() -> int:
         ProgramFailedError: no free port was found in a hundred attempts.
     """
     for _ in range(100):
-        port = FIRST_PORT + secrets.randbelow(LAST_PORT - FIRST_PORT)
+        port = (
+            FIRST_PORT
+            + _WORKER
+            + _WORKERS * secrets.randbelow((LAST_PORT - FIRST_PORT) // _WORKERS)
+        )
+        if port in _given:
+            continue
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as candidate:
             candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 candidate.bind((LOOPBACK, port))
+                _given.append(port)
                 return port
     raise ProgramFailedError("no free loopback port in a hundred attempts")
 
