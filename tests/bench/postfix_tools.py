@@ -107,8 +107,13 @@ class Source:
         self._folder = folder
         self._program = postfix_program("smtp-source")
 
-    def send(self, workload: Workload, port: int) -> float:
+    def send(self, workload: Workload, port: int, *, sender: str = FROM) -> float:
         """Send all messages of a workload to a port on loopback.
+
+        Args:
+            workload: what to send.
+            port: where to.
+            sender: the reverse-path; the messages' own From is always the same.
 
         Returns:
             CPU seconds that it used itself.
@@ -121,7 +126,8 @@ class Source:
             text = message(workload, sender=FROM, recipient=TO)
             path.write_text(text, encoding="ascii")
         counts = ["-s", str(workload.sessions), "-m", str(workload.messages)]
-        return self.send_file(path, port, *(["-d"] if workload.is_kept else []), *counts)
+        options = [*(["-d"] if workload.is_kept else []), *counts]
+        return self.send_file(path, port, *options, sender=sender)
 
     def send_file(self, path: Path, port: int, *options: str, sender: str = FROM) -> float:
         """Send a file; the options are those of smtp-source.
