@@ -22,6 +22,7 @@ from relay.config.routes import route_faults
 from relay.config.section import Section
 
 _MAX_WORKERS = 1024
+_MAX_CONNECTIONS: int = Upstream.model_fields["max_connections"].default
 
 
 class Domain(Section):
@@ -205,6 +206,7 @@ def cross_faults(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...
     yield from _door_faults(data)
     yield from _login_faults(data)
     yield from _dane_faults(data)
+    yield from _worker_faults(data)
 
 
 def _door_faults(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
@@ -249,6 +251,24 @@ def _dane_faults(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...
             what = f"dane = {dane!r} needs a validating resolver that you trust"
             fix = 'name it in dns.nameservers, for example "127.0.0.1"'
             yield ("upstreams", index, "dane"), what, fix
+
+
+def _worker_faults(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """Connections are divided among workers; one without any could hand nothing over."""
+    service, upstreams = data.get("service", {}), data.get("upstreams")
+    workers = _whole(service.get("workers")) if isinstance(service, Mapping) else 0
+    for index, given in enumerate(upstreams if isinstance(upstreams, list | tuple) else ()):
+        most = _whole(given.get("max_connections")) if isinstance(given, Mapping) else 0
+        most = most or _MAX_CONNECTIONS
+        if most < workers:
+            what = f"max_connections = {most} for {workers} workers leaves some without any"
+            fix = f"raise it, or set service.workers to {most} at most"
+            yield ("upstreams", index, "max_connections"), what, fix
+
+
+def _whole(given: object) -> int:
+    """A number as a file or the environment gives it; 0 for anything else, or nothing."""
+    return int(str(given)) if str(given).isdecimal() else 0
 
 
 def _is_open(address: str) -> bool:

@@ -64,6 +64,7 @@ def test_bad_settings(run: Run, file: Path) -> None:
         (f'keys_dir = "elsewhere"\n{UPSTREAM}', "elsewhere"),
         (f'{UPSTREAM}ca_file = "/nonexistent/ca.pem"\n', "/nonexistent/ca.pem"),
         ('[[upstreams]]\nurl = "smtp://two words:25"\n', "url"),
+        (f"{UPSTREAM}max_connections = 2\n[service]\nworkers = 3\n", "toml:3: max_connections = 2"),
         (f'{UPSTREAM}[admin]\ntoken_file = "/nonexistent/token"\n', "/nonexistent/token"),
         (f'{UPSTREAM}[admin]\ntoken_file = "/dev/null"\n', "admin.token_file"),
     ],

@@ -12,8 +12,10 @@ from relay.config import Config, load
 from relay.config.contradictions import SECRETS
 from relay.core.errors import ConfigError
 from relay.dns.tlsa import TlsaResolver
-from relay.upstream.oauth import FixedToken, Tokens
+from relay.upstream.oauth import FixedToken, TokenFault, Tokens
 from relay.upstream.settings import Auth, Dane, Tls, UpstreamSettings
+from tests.fakes.certificates import Certificates
+from tests.fakes.token_endpoint import TokenEndpoint, answer
 
 PIN = "sha256:" + "0a" * 32
 RESOLVER = '[dns]\nnameservers = ["127.0.0.1"]\n'
@@ -83,6 +85,34 @@ def test_tokens(tmp_path: Path) -> None:
     assert isinstance(made(tmp_path, f'{url}{OAUTH}oauth_refresh_token = "s"\n').tokens, Tokens)
     assert isinstance(made(tmp_path, f'{url}oauth_token = "s"\n').tokens, FixedToken)
     assert made(tmp_path, f'{url}password = "s"\n').tokens is None
+
+
+async def test_every_setting_of_oauth_counts(tmp_path: Path) -> None:
+    """What stands in the settings is what the token endpoint is asked with, over verified TLS."""
+    certificates, secret = Certificates(tmp_path), tmp_path / "refresh"
+    secret.write_text("renew-me")
+    good = answer(200, {"access_token": "here", "token_type": "Bearer"})
+    async with TokenEndpoint(certificates.server(), good) as endpoint:
+        text = (
+            'url = "smtp://h.test"\nusername = "u"\noauth_client_id = "c"\n'
+            f'oauth_token_url = "{endpoint.url}"\noauth_scope = "mail.send offline"\n'
+            f'oauth_refresh_token_file = "{secret}"\n'
+        )
+        unverified = made(tmp_path, text).tokens
+        assert unverified is not None
+        with pytest.raises(TokenFault, match="certificate verify failed"):
+            await unverified.token()
+        tokens = made(tmp_path, f'{text}oauth_ca_file = "{certificates.ca_file}"\n').tokens
+        assert tokens is not None
+        assert (await tokens.token()).text == "here"
+        assert endpoint.forms == [
+            {
+                "grant_type": "refresh_token",
+                "refresh_token": "renew-me",
+                "client_id": "c",
+                "scope": "mail.send offline",
+            }
+        ]
 
 
 @pytest.mark.parametrize("secret", SECRETS)
@@ -175,3 +205,29 @@ def test_dane_needs_a_resolver_that_is_named(dane: str, tmp_path: Path) -> None:
     [fault] = caught.value.faults
     assert fault.where == f"{path}:3"
     assert "dns.nameservers" in fault.fix
+
+
+@pytest.mark.parametrize(
+    ("most", "workers", "environ", "is_good"),
+    [
+        ("max_connections = 2", "2", {}, True),
+        ("max_connections = 2", "3", {}, False),
+        ("max_connections = 2", '"auto"', {}, True),  # there are as many as there is room for
+        ("", "50", {}, True),
+        ("", "51", {}, False),
+        ("max_connections = 2", "1", {"DKIM_RELAY_SERVICE__WORKERS": "3"}, False),
+    ],
+)
+def test_each_worker_needs_a_connection(
+    most: str, workers: str, environ: dict[str, str], is_good: bool, tmp_path: Path
+) -> None:
+    """Connections are divided among workers; told by `config check`, not first by `serve`."""
+    text = f'url = "smtp://h.test"\n{most}\n[service]\nworkers = {workers}\n'
+    if is_good:
+        assert loaded(tmp_path, text, environ).upstreams
+        return
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, text, environ)
+    [fault] = caught.value.faults
+    assert "leaves some without any" in str(fault)
+    assert "service.workers" in fault.fix
