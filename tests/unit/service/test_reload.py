@@ -121,12 +121,14 @@ async def test_what_has_not_changed_is_kept(
     async with AsyncExitStack() as stack:
         client = await opened(stack, relay)
         await submit(client)
-        sessions = len(smarthost.sessions)
+        # One more may be on its way: that which asks at the start what the smarthost offers.
+        sessions = [session for session in smarthost.sessions if session.is_open]
         before = relay.works
         settings["limits"] = {"max_recipients": 5}
         await change(relay, settings)
         assert (await submit(client)).startswith(b"250 ")
-        assert len(smarthost.sessions) == sessions
+        assert sessions
+        assert all(session.is_open for session in sessions)
     after = relay.works
     assert after is not before
     assert (after.pools, after.keyring, after.gate) == (before.pools, before.keyring, before.gate)
