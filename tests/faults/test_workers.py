@@ -425,6 +425,23 @@ def test_a_worker_that_is_killed_while_settings_change(
                 assert b"SIZE 77777" in client.ehlo("c.example")[1].upper()
 
 
+def test_stopped_after_a_worker_was_killed_while_settings_change(
+    tmp_path: Path, keys_dir: Path, smarthost: Smarthost
+) -> None:
+    """Neither the one that is gone nor the one to come holds up the end; nothing is left over."""
+    relay = service(tmp_path, keys_dir, smarthost, workers=2)
+    with serving(relay, 2), Traffic(relay.port, 4) as traffic:
+        relay.wait(lambda: len(traffic.accepted) > 20, "mail flows")
+        workers = relay.serving()
+        with reload_that_waits(relay, 1):
+            os.kill(workers[0], signal.SIGKILL)
+            assert relay.program.stop(wait_seconds=30) == 0
+    assert_nothing_is_missing(traffic, smarthost)
+    started = {int(event["pid"]) for event in relay.events("worker.started")}
+    assert set(workers) <= started
+    assert [process for process in started if is_alive(process)] == []
+
+
 def test_a_worker_that_cannot_be_started(
     tmp_path: Path, keys_dir: Path, smarthost: Smarthost
 ) -> None:
