@@ -22,6 +22,7 @@ from relay.config.routes import route_faults
 from relay.config.section import Section
 
 _MAX_WORKERS = 1024
+_MANY_DIGITS = 20  # Python refuses to read numbers of thousands
 _MAX_CONNECTIONS: int = Upstream.model_fields["max_connections"].default
 
 
@@ -268,7 +269,8 @@ def _worker_faults(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, .
 
 def _whole(given: object) -> int:
     """A number as a file or the environment gives it; 0 for anything else, or nothing."""
-    return int(str(given)) if str(given).isdecimal() else 0
+    text = str(given)
+    return int(text) if text.isdecimal() and len(text) < _MANY_DIGITS else 0
 
 
 def _is_open(address: str) -> bool:

@@ -207,6 +207,14 @@ def test_dane_needs_a_resolver_that_is_named(dane: str, tmp_path: Path) -> None:
     assert "dns.nameservers" in fault.fix
 
 
+@pytest.mark.parametrize("name", ["SERVICE__WORKERS", "UPSTREAM__MAX_CONNECTIONS"])
+def test_a_number_of_thousands_of_digits(name: str, tmp_path: Path) -> None:
+    """A fault like any other number out of range."""
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, 'url = "smtp://h.test"\n', {f"DKIM_RELAY_{name}": "9" * 5000})
+    assert name.partition("__")[2].lower() in str(caught.value).lower()
+
+
 @pytest.mark.parametrize(
     ("most", "workers", "environ", "is_good"),
     [
