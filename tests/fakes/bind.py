@@ -178,6 +178,7 @@ class Bind:
     def pause(self) -> None:
         """Answer nothing until `resume`: questions time out."""
         os.kill(self._program.pid, signal.SIGSTOP)
+        os.waitpid(self._program.pid, os.WUNTRACED)  # until the last of its threads has stopped
 
     def resume(self) -> None:
         """Go on after `pause`."""
