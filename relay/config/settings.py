@@ -116,7 +116,7 @@ def _workers(value: int | str) -> int | str:
     """A number of processes, which a variable gives as text; or "auto"."""
     if value == "auto":
         return value
-    number = int(value) if str(value).isdecimal() else 0
+    number = _whole(value)
     if not 0 < number <= _MAX_WORKERS:
         fix = f'1 to {_MAX_WORKERS}, or "auto"'
         raise values.fault(f"{value!r} is no number of processes", fix)
@@ -268,7 +268,7 @@ def _worker_faults(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, .
 
 
 def _whole(given: object) -> int:
-    """A number as a file or the environment gives it; 0 for anything else, or nothing."""
+    """A number as a file or the environment gives it; 0 for what is none, and for nothing."""
     text = str(given)
     return int(text) if text.isdecimal() and len(text) < _MANY_DIGITS else 0
 

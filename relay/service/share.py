@@ -23,7 +23,8 @@ def share_of(config: Config, process: int, processes: int) -> Config:
         processes: how many there are.
 
     Raises:
-        ConfigError: an upstream takes fewer connections than there are processes.
+        ConfigError: an upstream takes fewer connections than there are processes. The settings
+            say so themselves, but for `workers = "auto"`, read anew with fewer connections.
     """
     if processes == 1:
         return config

@@ -4,8 +4,7 @@ IO: runs Node.js on the script in `mailauth_node/`, with records from a table as
 for every verifier (see `tests.fakes.verifiers`). It is no Debian package: the
 first use installs it by `npm ci` from the lock file there into `.cache/`, which
 needs the npm registry once. Debian 12's Node.js is too old for it, so one comes with
-it where there is one for the machine. On a machine without npm, tests are skipped;
-where npm is, CI=true demands that it can be installed.
+it where there is one for the machine.
 
 Deviation of mailauth's: it takes the octet 0xA0 for white space in header fields
 (`has_misread_octet`), also within UTF-8, where RFC 6376 §2.8 knows only SP and HTAB.
@@ -26,7 +25,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.programs import find_program, skip_unless_required
+from tests.fakes.programs import require_program, skip_unless_required
 from tests.fakes.verifiers import Records, Result, Verdict, Verdicts, run_verifier, write_messages
 
 SOURCE = Path(__file__).with_name("mailauth_node")
@@ -79,7 +78,7 @@ def _node(modules: Path) -> str:
     """The Node.js that was installed with it, or the machine's if that is new enough; or skip."""
     for node in modules.glob("node-linux-*/bin/node"):
         return str(node)
-    found = find_program("node") or "node"
+    found = require_program("node", "nodejs")
     told = subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout
     version = tuple(map(int, re.findall(r"\d+", told)))
     if version < OLDEST_NODE:
@@ -89,23 +88,22 @@ def _node(modules: Path) -> str:
 
 def _installed() -> Path:
     """The folder with mailauth in it, made once for each lock file; or skip."""
-    if find_program("npm") is None:
-        pytest.skip("npm is not installed, which installs mailauth")
+    npm = require_program("npm", "npm")
     lock = (SOURCE / "package-lock.json").read_bytes()
     folder = CACHE / f"mailauth-{hashlib.sha256(lock).hexdigest()[:12]}"
-    if not folder.exists() and (fault := _install(folder)):
+    if not folder.exists() and (fault := _install(folder, npm)):
         skip_unless_required(f"mailauth cannot be installed by npm ci: {fault}")
     return folder
 
 
 @cache  # a registry that does not answer is not asked again by the next test
-def _install(folder: Path) -> str:
+def _install(folder: Path, npm: str) -> str:
     """Install into a folder; what went wrong, or nothing."""
     CACHE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mailauth-", dir=CACHE) as name:
         made = Path(name) / "made"
         shutil.copytree(SOURCE, made)
-        fault = _npm_ci(made)
+        fault = _npm_ci(made, npm)
         if not fault:
             # Complete or not there; another test process may have been first.
             with contextlib.suppress(OSError):
@@ -113,10 +111,10 @@ def _install(folder: Path) -> str:
     return fault
 
 
-def _npm_ci(folder: Path) -> str:
+def _npm_ci(folder: Path, npm: str) -> str:
     try:
         done = subprocess.run(
-            [find_program("npm") or "npm", "ci", *NPM_OPTIONS],
+            [npm, "ci", *NPM_OPTIONS],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
